@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Background reclaim of empty PTE tables: when, for whom, and how fast
+ *
+ * The engine in mm/freept.c knows how to free empty tables.  This file lets it
+ * run by itself.  A run covers vm.freept_scan_size_mb of a process' address
+ * space, going on where the last one ended; vm.freept_scan_delay_ms lie between
+ * the end of a run and the start of the next one for the same mm.  A run is
+ * done in pieces, each of one hold of the mmap lock, with a pause in between.
+ *
+ * Two hands do the work.  The tasks of a process do it for their own mm: the
+ * scheduler tick sees that a piece is due and queues a task work, which is run
+ * on return to user space, where no locks are held and the mm is at hand.  What
+ * no tick sees (processes that sleep, are stopped or frozen, run on nohz_full
+ * CPUs or hardly ever) is left to a kernel thread that visits all processes.
+ * Whoever moves mm->freept.next on does the piece, everybody else stays away.
+ *
+ * What keeps the cost down:
+ *
+ *  - looking at tables in use takes 3 % of the time at the most: the next piece
+ *    for the mm is due no sooner than FREEPT_PACE times what looking took, the
+ *    next piece done by the same task not before it has used that much CPU, and
+ *    the thread sleeps as long.  Looking at what then is freed, and freeing it,
+ *    is work that pays, and bounded per piece;
+ *  - nobody waits for the mmap lock: if it is taken, the piece is put off;
+ *  - while nobody asks for background work the tick hook is a static branch.
+ */
+#define pr_fmt(fmt) "freept: " fmt
+
+#include <linux/freept.h>
+#include <linux/freezer.h>
+#include <linux/init.h>
+#include <linux/jiffies.h>
+#include <linux/kthread.h>
+#include <linux/math64.h>
+#include <linux/mm.h>
+#include <linux/oom.h>
+#include <linux/pid.h>
+#include <linux/pid_namespace.h>
+#include <linux/sched/clock.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/task.h>
+#include <linux/sysctl.h>
+#include <linux/task_work.h>
+
+enum freept_mode {
+	FREEPT_NEVER,		/* no background work */
+	FREEPT_ASKED,		/* for those who asked for it */
+	FREEPT_ALWAYS,		/* for every process */
+};
+
+/* Time from one piece to the next, in multiples of what looking took: 1 / 3 % */
+#define FREEPT_PACE		33
+
+/* Ticks that the tasks of a process have to take a piece before the thread does */
+#define FREEPT_GRACE		2
+
+/* Processes that the thread considers between two chances to reschedule */
+#define FREEPT_PIDS		64
+
+static int freept_mode __read_mostly = FREEPT_ASKED;
+static int freept_scan_delay_ms __read_mostly = 1000;
+static int freept_scan_size_mb __read_mostly = 16384;
+
+DEFINE_STATIC_KEY_FALSE(freept_background);
+
+static DECLARE_WAIT_QUEUE_HEAD(freept_wait);
+
+static bool freept_active(void)
+{
+	return static_key_enabled(&freept_background);
+}
+
+/* Shall background work be done for this mm? */
+static bool freept_wanted(struct mm_struct *mm)
+{
+	return READ_ONCE(freept_mode) == FREEPT_ALWAYS;
+}
+
+/* Is a piece for @mm overdue by @grace ticks, in a state that will not last? */
+static bool freept_due(struct mm_struct *mm, unsigned long grace)
+{
+	return time_after_eq(jiffies, READ_ONCE(mm->freept.next) + grace) &&
+	       freept_wanted(mm);
+}
+
+/*
+ * The time to pay for in pauses: that spent on looking at tables that then were
+ * not freed.
+ */
+static u64 freept_price(struct freept_control *fc)
+{
+	if (!fc->nr_scanned)
+		return fc->scan_ns;
+	return div64_ul(fc->scan_ns * (fc->nr_scanned -
+				       min(fc->nr_freed, fc->nr_scanned)),
+			fc->nr_scanned);
+}
+
+/*
+ * Do a piece for @mm if it is due and nobody else does it.
+ *
+ * Returns the time to pay for; *more says whether the run goes on at once.
+ */
+static u64 freept_piece(struct mm_struct *mm, unsigned long grace, bool *more)
+{
+	unsigned long delay = msecs_to_jiffies(READ_ONCE(freept_scan_delay_ms));
+	unsigned long next = READ_ONCE(mm->freept.next);
+	DEFINE_FREEPT_CONTROL(fc);
+	unsigned long left, pause;
+	u64 price;
+	int ret;
+
+	if (!freept_due(mm, grace))
+		return 0;
+	/* Elected.  The time is a guard only: it is set anew below. */
+	if (!try_cmpxchg(&mm->freept.next, &next, jiffies + delay + HZ))
+		return 0;
+
+	fc.start = READ_ONCE(mm->freept.addr);
+	left = READ_ONCE(mm->freept.span);
+	if (!left)	/* a new run, and with a new size from now on */
+		left = (unsigned long)READ_ONCE(freept_scan_size_mb) << 20;
+	fc.span = left;
+	/* one hold of the mmap lock, for each caller is about to do other work */
+	fc.nr_to_scan = FREEPT_HOLD_SCAN;
+	fc.nr_to_free = FREEPT_HOLD_FREE;
+
+	ret = freept_reclaim_mm(mm, &fc);
+	price = freept_price(&fc);
+	pause = nsecs_to_jiffies64(price * FREEPT_PACE);
+
+	if (fc.start >= fc.end) {	/* end of the address space and of the run */
+		fc.start = 0;
+		fc.span = 0;
+	}
+	WRITE_ONCE(mm->freept.addr, fc.start);
+	WRITE_ONCE(mm->freept.span, fc.span);
+
+	if (ret == -EAGAIN)
+		/* the mmap lock is busy: let the others have it for a while */
+		pause = max(pause, delay / 8);
+	else if (!fc.span)
+		pause = max(pause, delay);
+	else
+		*more = true;
+	WRITE_ONCE(mm->freept.next, jiffies + max(pause, 1UL));
+	return price;
+}
+
+/* Runs on return to user space, queued by the tick */
+static void freept_task_work(struct callback_head *work)
+{
+	struct task_struct *p = current;
+	struct mm_struct *mm = p->mm;
+	bool more = false;
+
+	work->next = work;	/* not queued: the tick may do so again */
+	/* exit_task_work() comes after exit_mm() */
+	if (!mm || (p->flags & PF_EXITING))
+		return;
+	p->freept_exec = p->se.sum_exec_runtime +
+			 freept_piece(mm, 0, &more) * FREEPT_PACE;
+}
+
+/**
+ * freept_task_init - prepare the fields of a new task
+ * @p: the task, a copy of its parent
+ *
+ * Context: Process context, nobody else knows @p yet.
+ */
+void freept_task_init(struct task_struct *p)
+{
+	p->freept_exec = 0;
+	init_task_work(&p->freept_work, freept_task_work);
+	p->freept_work.next = &p->freept_work;
+}
+
+void __freept_tick(struct task_struct *curr)
+{
+	struct callback_head *work = &curr->freept_work;
+	struct mm_struct *mm = curr->mm;
+
+	/*
+	 * Kernel threads with a borrowed mm, io workers and vhost tasks return
+	 * to user space late or never.
+	 */
+	if (!mm || work->next != work ||
+	    (curr->flags & (PF_EXITING | PF_KTHREAD | PF_IO_WORKER | PF_USER_WORKER)))
+		return;
+	if (!freept_due(mm, 0) || curr->se.sum_exec_runtime < curr->freept_exec)
+		return;
+
+	/* No page allocation under rq lock; nobody is woken or interrupted */
+	task_work_add(curr, work, TWA_RESUME | TWAF_NO_ALLOC);
+}
+
+/* The mm of the process @pid if a piece is overdue, with a reference */
+static struct mm_struct *freept_get_mm(struct pid *pid)
+{
+	struct task_struct *p = pid_task(pid, PIDTYPE_TGID);
+	struct mm_struct *mm = NULL;
+
+	if (!p || (p->flags & PF_KTHREAD))
+		return NULL;
+	/* the leader can be a zombie while its threads live */
+	p = find_lock_task_mm(p);
+	if (!p)
+		return NULL;
+	if (freept_due(p->mm, FREEPT_GRACE) && mmget_not_zero(p->mm))
+		mm = p->mm;
+	task_unlock(p);
+	return mm;
+}
+
+/*
+ * The next process from *nr on with an mm for which a piece is overdue, or NULL
+ * when FREEPT_PIDS have been considered, or all: then *nr is 0.
+ */
+static struct mm_struct *freept_next_mm(pid_t *nr)
+{
+	struct mm_struct *mm = NULL;
+	struct pid *pid;
+	int i;
+
+	rcu_read_lock();
+	for (i = 0; i < FREEPT_PIDS && !mm; i++) {
+		pid = find_ge_pid(*nr, &init_pid_ns);
+		if (!pid) {
+			*nr = 0;
+			break;
+		}
+		*nr = pid_nr(pid) + 1;
+		mm = freept_get_mm(pid);
+	}
+	rcu_read_unlock();
+	return mm;
+}
+
+/* Sleep for as long as the thread owes for @price nanoseconds, and @least ticks */
+static void freept_pause(u64 price, unsigned long least)
+{
+	unsigned long pause = nsecs_to_jiffies64(price * FREEPT_PACE);
+
+	wait_event_freezable_timeout(freept_wait,
+				     kthread_should_stop() || !freept_active(),
+				     max(pause, least));
+}
+
+/* One piece for every process that is overdue.  Returns whether to go on. */
+static bool freept_visit_all(void)
+{
+	u64 price, t0 = local_clock();
+	bool more = false;
+	pid_t nr = 1;
+
+	do {
+		struct mm_struct *mm = freept_next_mm(&nr);
+
+		price = local_clock() - t0;
+		if (mm) {
+			price += freept_piece(mm, FREEPT_GRACE, &more);
+			/* ours may be the last reference: exit_mmap() not here */
+			mmput_async(mm);
+		}
+		/* no reference is held while sleeping: a process can exit */
+		if (nsecs_to_jiffies64(price * FREEPT_PACE))
+			freept_pause(price, 1);
+		else
+			cond_resched();
+		t0 = local_clock();
+	} while (nr && freept_active());
+
+	return more;
+}
+
+static int freept_thread(void *unused)
+{
+	set_freezable();
+	set_user_nice(current, 5);
+
+	while (!kthread_should_stop()) {
+		unsigned long delay;
+
+		wait_event_freezable(freept_wait,
+				     freept_active() || kthread_should_stop());
+		delay = msecs_to_jiffies(READ_ONCE(freept_scan_delay_ms));
+		if (freept_visit_all())
+			delay = FREEPT_GRACE;
+		freept_pause(0, delay);
+	}
+	return 0;
+}
+
+/* Is there anything to do in the background? */
+static void freept_update_background(void)
+{
+	if (!freept_enabled())
+		return;
+	if (freept_mode == FREEPT_ALWAYS)
+		static_branch_enable(&freept_background);
+	else
+		static_branch_disable(&freept_background);
+	wake_up(&freept_wait);
+}
+
+static int freept_mode_handler(const struct ctl_table *table, int write,
+			       void *buffer, size_t *lenp, loff_t *ppos)
+{
+	static DEFINE_MUTEX(lock);
+	int ret;
+
+	mutex_lock(&lock);
+	ret = proc_dointvec_minmax(table, write, buffer, lenp, ppos);
+	if (!ret && write)
+		freept_update_background();
+	mutex_unlock(&lock);
+	return ret;
+}
+
+static int freept_scan_delay_min = 10;
+static int freept_scan_delay_max = 3600 * 1000;
+static int freept_scan_size_min = 2;
+static int freept_scan_size_max = 16 << 20;
+
+static struct ctl_table freept_sysctls[] = {
+	{
+		.procname	= "freept",
+		.data		= &freept_mode,
+		.maxlen		= sizeof(freept_mode),
+		.mode		= 0644,
+		.proc_handler	= freept_mode_handler,
+		.extra1		= SYSCTL_ZERO,
+		.extra2		= SYSCTL_TWO,
+	},
+	{
+		.procname	= "freept_scan_delay_ms",
+		.data		= &freept_scan_delay_ms,
+		.maxlen		= sizeof(freept_scan_delay_ms),
+		.mode		= 0644,
+		.proc_handler	= proc_dointvec_minmax,
+		.extra1		= &freept_scan_delay_min,
+		.extra2		= &freept_scan_delay_max,
+	},
+	{
+		.procname	= "freept_scan_size_mb",
+		.data		= &freept_scan_size_mb,
+		.maxlen		= sizeof(freept_scan_size_mb),
+		.mode		= 0644,
+		.proc_handler	= proc_dointvec_minmax,
+		.extra1		= &freept_scan_size_min,
+		.extra2		= &freept_scan_size_max,
+	},
+};
+
+static int __init freept_scan_init(void)
+{
+	struct task_struct *thread;
+
+	register_sysctl_init("vm", freept_sysctls);
+	if (!freept_enabled())
+		return 0;
+
+	thread = kthread_run(freept_thread, NULL, "kfreept");
+	if (IS_ERR(thread))
+		pr_err("no thread for sleeping processes (%pe)\n", thread);
+	return 0;
+}
+subsys_initcall(freept_scan_init);
