@@ -66,6 +66,12 @@ DEFINE_STATIC_KEY_FALSE(freept_background);
 
 static DECLARE_WAIT_QUEUE_HEAD(freept_wait);
 
+/*
+ * Counts changes of the settings: times that were computed from the old ones
+ * are void, or a delay of an hour would have to pass before a shorter one works.
+ */
+static unsigned int freept_generation __read_mostly;
+
 static bool freept_active(void)
 {
 	return static_key_enabled(&freept_background);
@@ -77,11 +83,13 @@ static bool freept_wanted(struct mm_struct *mm)
 	return READ_ONCE(freept_mode) == FREEPT_ALWAYS;
 }
 
-/* Is a piece for @mm overdue by @grace ticks, in a state that will not last? */
+/* Is a piece for @mm overdue by @grace ticks? */
 static bool freept_due(struct mm_struct *mm, unsigned long grace)
 {
-	return time_after_eq(jiffies, READ_ONCE(mm->freept.next) + grace) &&
-	       freept_wanted(mm);
+	if (!freept_wanted(mm))
+		return false;
+	return time_after_eq(jiffies, READ_ONCE(mm->freept.next) + grace) ||
+	       READ_ONCE(mm->freept.generation) != READ_ONCE(freept_generation);
 }
 
 /*
@@ -116,6 +124,7 @@ static u64 freept_piece(struct mm_struct *mm, unsigned long grace, bool *more)
 	/* Elected.  The time is a guard only: it is set anew below. */
 	if (!try_cmpxchg(&mm->freept.next, &next, jiffies + delay + HZ))
 		return 0;
+	WRITE_ONCE(mm->freept.generation, READ_ONCE(freept_generation));
 
 	fc.start = READ_ONCE(mm->freept.addr);
 	left = READ_ONCE(mm->freept.span);
@@ -237,18 +246,21 @@ static struct mm_struct *freept_next_mm(pid_t *nr)
 	return mm;
 }
 
-/* Sleep for as long as the thread owes for @price nanoseconds, and @least ticks */
-static void freept_pause(u64 price, unsigned long least)
+/*
+ * Sleep for as long as the thread owes for @price nanoseconds, and @least ticks,
+ * or until the settings are no longer those of @generation.
+ */
+static void freept_pause(u64 price, unsigned long least, unsigned int generation)
 {
 	unsigned long pause = nsecs_to_jiffies64(price * FREEPT_PACE);
 
 	wait_event_freezable_timeout(freept_wait,
-				     kthread_should_stop() || !freept_active(),
+				     generation != READ_ONCE(freept_generation),
 				     max(pause, least));
 }
 
 /* One piece for every process that is overdue.  Returns whether to go on. */
-static bool freept_visit_all(void)
+static bool freept_visit_all(unsigned int generation)
 {
 	u64 price, t0 = local_clock();
 	bool more = false;
@@ -265,7 +277,7 @@ static bool freept_visit_all(void)
 		}
 		/* no reference is held while sleeping: a process can exit */
 		if (nsecs_to_jiffies64(price * FREEPT_PACE))
-			freept_pause(price, 1);
+			freept_pause(price, 1, generation);
 		else
 			cond_resched();
 		t0 = local_clock();
@@ -279,21 +291,22 @@ static int freept_thread(void *unused)
 	set_freezable();
 	set_user_nice(current, 5);
 
-	while (!kthread_should_stop()) {
-		unsigned long delay;
+	for (;;) {
+		unsigned int generation;
+		unsigned long delay = 0;
 
-		wait_event_freezable(freept_wait,
-				     freept_active() || kthread_should_stop());
-		delay = msecs_to_jiffies(READ_ONCE(freept_scan_delay_ms));
-		if (freept_visit_all())
-			delay = FREEPT_GRACE;
-		freept_pause(0, delay);
+		wait_event_freezable(freept_wait, freept_active());
+		generation = READ_ONCE(freept_generation);
+		if (!freept_visit_all(generation))
+			delay = msecs_to_jiffies(READ_ONCE(freept_scan_delay_ms));
+		/* then those visited just now are overdue again */
+		freept_pause(0, delay + FREEPT_GRACE + 1, generation);
 	}
 	return 0;
 }
 
-/* Is there anything to do in the background? */
-static void freept_update_background(void)
+/* The settings have changed: is there anything to do in the background? */
+static void freept_update(void)
 {
 	if (!freept_enabled())
 		return;
@@ -301,11 +314,12 @@ static void freept_update_background(void)
 		static_branch_enable(&freept_background);
 	else
 		static_branch_disable(&freept_background);
+	WRITE_ONCE(freept_generation, freept_generation + 1);
 	wake_up(&freept_wait);
 }
 
-static int freept_mode_handler(const struct ctl_table *table, int write,
-			       void *buffer, size_t *lenp, loff_t *ppos)
+static int freept_sysctl(const struct ctl_table *table, int write,
+			 void *buffer, size_t *lenp, loff_t *ppos)
 {
 	static DEFINE_MUTEX(lock);
 	int ret;
@@ -313,7 +327,7 @@ static int freept_mode_handler(const struct ctl_table *table, int write,
 	mutex_lock(&lock);
 	ret = proc_dointvec_minmax(table, write, buffer, lenp, ppos);
 	if (!ret && write)
-		freept_update_background();
+		freept_update();
 	mutex_unlock(&lock);
 	return ret;
 }
@@ -329,7 +343,7 @@ static struct ctl_table freept_sysctls[] = {
 		.data		= &freept_mode,
 		.maxlen		= sizeof(freept_mode),
 		.mode		= 0644,
-		.proc_handler	= freept_mode_handler,
+		.proc_handler	= freept_sysctl,
 		.extra1		= SYSCTL_ZERO,
 		.extra2		= SYSCTL_TWO,
 	},
@@ -338,7 +352,7 @@ static struct ctl_table freept_sysctls[] = {
 		.data		= &freept_scan_delay_ms,
 		.maxlen		= sizeof(freept_scan_delay_ms),
 		.mode		= 0644,
-		.proc_handler	= proc_dointvec_minmax,
+		.proc_handler	= freept_sysctl,
 		.extra1		= &freept_scan_delay_min,
 		.extra2		= &freept_scan_delay_max,
 	},
@@ -347,7 +361,7 @@ static struct ctl_table freept_sysctls[] = {
 		.data		= &freept_scan_size_mb,
 		.maxlen		= sizeof(freept_scan_size_mb),
 		.mode		= 0644,
-		.proc_handler	= proc_dointvec_minmax,
+		.proc_handler	= freept_sysctl,
 		.extra1		= &freept_scan_size_min,
 		.extra2		= &freept_scan_size_max,
 	},
