@@ -32,6 +32,7 @@
 
 #include <linux/bitmap.h>
 #include <linux/freept.h>
+#include <linux/fs.h>
 #include <linux/hash.h>
 #include <linux/init.h>
 #include <linux/memcontrol.h>
@@ -46,7 +47,6 @@
 #include <linux/userfaultfd_k.h>
 #include <linux/vmstat.h>
 
-#include <asm/pgalloc.h>
 #include <asm/tlbflush.h>
 
 #include "internal.h"
@@ -66,9 +66,9 @@ struct freept_filter {
 	u16 when[1 << FREEPT_FILTER_BITS];
 };
 
-/* asm/pgalloc.h may say that tables cannot be freed while their mm is alive */
+/* asm/tlbflush.h: can tables be freed while their mm is alive? */
 #ifndef arch_freept_possible
-#define arch_freept_possible()	true
+#error "an architecture that selects ARCH_SUPPORTS_FREEPT has to say"
 #endif
 
 static bool freept_off __ro_after_init;
@@ -126,6 +126,7 @@ static u16 freept_filter_now(void)
 
 void __freept_table_installed(struct mm_struct *mm, pmd_t *pmd)
 {
+	/* pairs with cmpxchg_release() in freept_filter_prepare() */
 	struct freept_filter *filter = smp_load_acquire(&mm->freept.filter);
 	u16 *place = freept_filter_place(filter, pmd);
 	u16 when = READ_ONCE(*place);
@@ -156,6 +157,7 @@ static void freept_filter_prepare(struct mm_struct *mm)
 	if (READ_ONCE(mm->freept.filter))
 		return;
 	filter = kzalloc(sizeof(*filter), GFP_NOWAIT | __GFP_NOWARN);
+	/* zeroes first: pairs with __freept_table_installed() */
 	if (filter && cmpxchg_release(&mm->freept.filter, NULL, filter))
 		kfree(filter);
 }
@@ -169,7 +171,6 @@ static void freept_filter_prepare(struct mm_struct *mm)
 void freept_mm_init(struct mm_struct *mm)
 {
 	memset(&mm->freept, 0, sizeof(mm->freept));
-	mm->freept.next = jiffies;
 }
 
 /**
@@ -188,33 +189,54 @@ void freept_mm_destroy(struct mm_struct *mm)
  *
  *  - hugetlb has entries of its own kind in tables that it may share;
  *  - drivers insert pages into VM_PFNMAP, VM_MIXEDMAP and VM_IO mappings, and
- *    vmf_insert_pfn(), vm_insert_pages() and remap_pfn_range() report an error
- *    to the user when the table that they have just allocated is gone;
+ *    DAX into its own: vmf_insert_pfn(), vmf_insert_mixed(), vm_insert_pages()
+ *    and remap_pfn_range() report an error to the user when the table that they
+ *    have just allocated is gone;
  *  - UFFDIO_COPY takes a table that vanished for a page that is there (-EEXIST),
  *    and with userfaultfd "none" and "a table with none" are not the same.
  */
 static bool freept_vma_eligible(struct vm_area_struct *vma)
 {
 	return !(vma->vm_flags & (VM_HUGETLB | VM_PFNMAP | VM_MIXEDMAP | VM_IO)) &&
-	       !userfaultfd_armed(vma);
+	       !vma_is_dax(vma) && !userfaultfd_armed(vma);
+}
+
+/*
+ * Where hugetlb pages smaller than PMD_SIZE have their entries in PTE tables, a
+ * munmap() that has downgraded the mmap lock may be walking such a table below
+ * a gap between the VMAs, without RCU: then a table has to stay that a gap has
+ * a part in.
+ */
+static void freept_keep_gap(unsigned long *keep, unsigned long start,
+			    unsigned long end)
+{
+	if (!IS_ENABLED(CONFIG_FREEPT_KEEP_GAPS) || start >= end)
+		return;
+	if (!IS_ALIGNED(start, PMD_SIZE))
+		__set_bit(pmd_index(start), keep);
+	if (!IS_ALIGNED(end, PMD_SIZE))
+		__set_bit(pmd_index(end), keep);
 }
 
 /*
  * Set in @slots the slots of [start, end), all in one PMD table, whose tables
  * may be freed if they are empty.  A table that several VMAs share must be
- * eligible in all of them, and nothing is said of what no VMA covers: munmap()
+ * eligible in all of them.  Slots that no VMA covers are not set: munmap()
  * frees tables there without locks, after downgrading the mmap lock.
  *
- * Returns the end of what was looked at, short of @end where there are more
- * VMAs than one hold of the mmap lock should visit.
+ * Adds the number of VMAs to *nr_vmas, and returns the end of what was looked
+ * at, short of @end where there are more VMAs than one hold of the mmap lock
+ * should visit.
  */
-static unsigned long freept_eligible(struct mm_struct *mm, unsigned long start,
-				     unsigned long end, unsigned long *slots)
+static noinline_for_stack
+unsigned long freept_eligible(struct mm_struct *mm, unsigned long start,
+			      unsigned long end, unsigned long *slots,
+			      unsigned int *nr_vmas)
 {
 	VMA_ITERATOR(vmi, mm, start);
 	DECLARE_BITMAP(keep, PTRS_PER_PMD);
+	unsigned long gap = start;
 	struct vm_area_struct *vma;
-	unsigned int nr = 0;
 
 	bitmap_zero(slots, PTRS_PER_PMD);
 	bitmap_zero(keep, PTRS_PER_PMD);
@@ -222,19 +244,31 @@ static unsigned long freept_eligible(struct mm_struct *mm, unsigned long start,
 		unsigned long first = max(vma->vm_start, start);
 		unsigned long last = min(vma->vm_end, end) - 1;
 
-		/* A slot holds 512 VMAs at the most: there is always progress */
-		if (++nr > FREEPT_HOLD_SCAN && (first & PMD_MASK) > start) {
+		/* The first slot is done with all its VMAs: there is progress */
+		if (++*nr_vmas > FREEPT_HOLD_SCAN && (first & PMD_MASK) > start) {
 			end = first & PMD_MASK;
 			bitmap_clear(slots, pmd_index(end),
 				     PTRS_PER_PMD - pmd_index(end));
 			break;
 		}
+		freept_keep_gap(keep, gap, first);
+		gap = last + 1;
 		bitmap_set(freept_vma_eligible(vma) ? slots : keep,
 			   pmd_index(first),
 			   pmd_index(last) - pmd_index(first) + 1);
 	}
+	freept_keep_gap(keep, gap, end);
 	bitmap_andnot(slots, slots, keep, PTRS_PER_PMD);
 	return end;
+}
+
+/*
+ * The raw value, and not ptep_get(), which on arm64 gathers the flags of all
+ * entries of a contiguous block: an entry is none if and only if it is empty.
+ */
+static pteval_t freept_entry(pte_t *pte)
+{
+	return pte_val(READ_ONCE(*pte));
 }
 
 /*
@@ -247,14 +281,10 @@ static bool freept_table_empty(pte_t *pte)
 
 	BUILD_BUG_ON(PTRS_PER_PTE % 8);
 	for (; pte < end; pte += 8) {
-		pteval_t val = pte_val(ptep_get_lockless(pte)) |
-			       pte_val(ptep_get_lockless(pte + 1)) |
-			       pte_val(ptep_get_lockless(pte + 2)) |
-			       pte_val(ptep_get_lockless(pte + 3)) |
-			       pte_val(ptep_get_lockless(pte + 4)) |
-			       pte_val(ptep_get_lockless(pte + 5)) |
-			       pte_val(ptep_get_lockless(pte + 6)) |
-			       pte_val(ptep_get_lockless(pte + 7));
+		pteval_t val = freept_entry(pte) | freept_entry(pte + 1) |
+			       freept_entry(pte + 2) | freept_entry(pte + 3) |
+			       freept_entry(pte + 4) | freept_entry(pte + 5) |
+			       freept_entry(pte + 6) | freept_entry(pte + 7);
 
 		if (!pte_none(__pte(val)))
 			return false;
@@ -317,7 +347,8 @@ static void freept_rcu_free(struct rcu_head *head)
 		struct ptdesc *next = freept_chain_next(pt);
 
 		pt->pt_index = 0;
-		pte_free(NULL /* mm not passed and not used */, ptdesc_page(pt));
+		pagetable_pte_dtor(pt);
+		pagetable_free(pt);
 		pt = next;
 	}
 }
@@ -363,9 +394,10 @@ static void freept_free(struct freept_batch *batch)
 static bool freept_unlink_one(struct mm_struct *mm, pmd_t *pmd, spinlock_t *pml,
 			      struct freept_batch *batch)
 {
+	struct freept_filter *filter = READ_ONCE(mm->freept.filter);
 	pmd_t pmdval = pmdp_get(pmd);
 	struct ptdesc *pt;
-	spinlock_t *ptl;
+	spinlock_t *ptl;	/* of the table, nests in pml */
 	bool empty;
 
 	if (!freept_pmd_table(pmdval))
@@ -384,8 +416,8 @@ static bool freept_unlink_one(struct mm_struct *mm, pmd_t *pmd, spinlock_t *pml,
 		return false;
 
 	mm_dec_nr_ptes(mm);
-	if (mm->freept.filter)
-		WRITE_ONCE(*freept_filter_place(mm->freept.filter, pmd),
+	if (filter)
+		WRITE_ONCE(*freept_filter_place(filter, pmd),
 			   freept_filter_now());
 	pt = page_ptdesc(pmd_pgtable(pmdval));
 	pt->pt_index = (pgoff_t)batch->first;
@@ -396,7 +428,8 @@ static bool freept_unlink_one(struct mm_struct *mm, pmd_t *pmd, spinlock_t *pml,
 
 /*
  * Unlink and free the tables of @slots that are empty indeed, @max at the most.
- * @pmd is the PMD table for the addresses from @base.
+ * @pmd is the PMD table for the addresses from @base.  Slots that were dealt
+ * with are cleared.
  *
  * Returns the first slot that was not dealt with.
  */
@@ -407,17 +440,17 @@ static unsigned int freept_unlink(struct mm_struct *mm, pmd_t *pmd,
 	struct freept_batch batch = { };
 	unsigned long start = 0, end = 0;
 	unsigned int i, next = PTRS_PER_PMD;
-	spinlock_t *pml;
+	spinlock_t *pml;	/* of the PMD table */
 
-	freept_filter_prepare(mm);
 	pml = pmd_lock(mm, pmd);
 	for_each_set_bit(i, slots, PTRS_PER_PMD) {
 		/* whoever wants the lock gets it, once there is progress */
 		if (batch.nr >= max ||
-		    (batch.nr && (need_resched() || spin_needbreak(pml)))) {
+		    (batch.nr && (need_resched() || spin_is_contended(pml)))) {
 			next = i;
 			break;
 		}
+		__clear_bit(i, slots);
 		if (!freept_unlink_one(mm, pmd + i, pml, &batch))
 			continue;
 		if (!end)
@@ -452,6 +485,17 @@ struct freept_hold {
 	unsigned long nr_to_free;
 };
 
+/* Work that amounts to looking at @nr tables has been done */
+static void freept_charge(struct freept_control *fc, struct freept_hold *hold,
+			  unsigned long nr)
+{
+	fc->nr_to_scan -= min(fc->nr_to_scan, nr);
+	hold->nr_to_scan -= min(hold->nr_to_scan, nr);
+}
+
+/* Fewer candidates than this are not worth a filter: it takes 8 KiB */
+#define FREEPT_FILTER_LEAST	4
+
 /* One PMD table, from fc->start on, which is moved forward */
 static void freept_pmd_range(struct mm_struct *mm, pmd_t *pmd, unsigned long end,
 			     struct freept_control *fc, struct freept_hold *hold)
@@ -459,34 +503,45 @@ static void freept_pmd_range(struct mm_struct *mm, pmd_t *pmd, unsigned long end
 	unsigned long start = fc->start & PMD_MASK;
 	unsigned long base = start & PUD_MASK;
 	DECLARE_BITMAP(slots, PTRS_PER_PMD);
-	unsigned long max, nr_freed = 0;
-	unsigned int nr_scanned, next;
-	u64 t0, t1;
+	unsigned int nr_scanned, weight, nr_vmas = 0;
+	u64 t0;
 
 	/* Neither the span nor the hold need to be met to the last table */
 	if (fc->span < end - start)
 		end = start + max(fc->span & PMD_MASK, PMD_SIZE);
 
-	t0 = local_clock();
-	end = freept_eligible(mm, start, end, slots);
+	end = freept_eligible(mm, start, end, slots, &nr_vmas);
 	nr_scanned = freept_look(pmd, slots);
-	t1 = local_clock();
-	fc->scan_ns += t1 - t0;
 	fc->nr_scanned += nr_scanned;
-	fc->nr_to_scan -= min_t(unsigned long, fc->nr_to_scan, nr_scanned);
-	hold->nr_to_scan -= min_t(unsigned long, hold->nr_to_scan, nr_scanned);
+	freept_charge(fc, hold, 1 + nr_scanned + nr_vmas / 8);
 
-	if (!bitmap_empty(slots, PTRS_PER_PMD)) {
-		max = min(fc->nr_to_free, hold->nr_to_free);
-		next = freept_unlink(mm, pmd, base, slots, max, &nr_freed);
-		if (next < PTRS_PER_PMD)
-			end = base + next * PMD_SIZE;
-		fc->free_ns += local_clock() - t1;
+	weight = bitmap_weight(slots, PTRS_PER_PMD);
+	if (!weight)
+		goto out;
+	t0 = local_clock();
+	if (weight >= FREEPT_FILTER_LEAST)
+		freept_filter_prepare(mm);
+	do {
+		unsigned long nr_freed = 0;
+		unsigned int next;
+
+		next = freept_unlink(mm, pmd, base, slots,
+				     min(fc->nr_to_free, hold->nr_to_free),
+				     &nr_freed);
 		fc->nr_freed += nr_freed;
 		fc->nr_to_free -= nr_freed;
 		hold->nr_to_free -= nr_freed;
-	}
-
+		if (next == PTRS_PER_PMD)
+			break;
+		/* go on with what was looked at, or come back for it */
+		if (!fc->nr_to_free || !hold->nr_to_free || need_resched() ||
+		    mmap_lock_is_contended(mm))
+			end = base + next * PMD_SIZE;
+		else
+			cpu_relax();
+	} while (end > base + find_first_bit(slots, PTRS_PER_PMD) * PMD_SIZE);
+	fc->free_ns += local_clock() - t0;
+out:
 	fc->span -= min(fc->span, end - start);
 	fc->start = end;
 }
@@ -500,7 +555,7 @@ static pmd_t *freept_find_pmd(struct mm_struct *mm, unsigned long addr,
 {
 	pgd_t *pgd = pgd_offset(mm, addr);
 	p4d_t *p4d;
-	pud_t *pud;
+	pud_t *pud, pudval;
 
 	*end = pgd_addr_end(addr, *end);
 	if (pgd_none(*pgd) || unlikely(pgd_bad(*pgd)))
@@ -511,8 +566,10 @@ static pmd_t *freept_find_pmd(struct mm_struct *mm, unsigned long addr,
 		return NULL;
 	pud = pud_offset(p4d, addr);
 	*end = pud_addr_end(addr, *end);
-	if (!pud_present(READ_ONCE(*pud)) || pud_leaf(*pud) ||
-	    unlikely(pud_bad(*pud)))
+	/* a huge entry can be cleared under us; a PMD table stays */
+	pudval = pudp_get(pud);
+	if (!pud_present(pudval) || pud_leaf(pudval) || pud_devmap(pudval) ||
+	    unlikely(pud_bad(pudval)))
 		return NULL;
 	return pmd_offset(pud, addr & PUD_MASK);
 }
@@ -524,6 +581,7 @@ static void freept_walk(struct mm_struct *mm, struct freept_control *fc)
 		.nr_to_scan = FREEPT_HOLD_SCAN,
 		.nr_to_free = FREEPT_HOLD_FREE,
 	};
+	u64 t0 = local_clock(), free_ns = fc->free_ns;
 
 	while (fc->start < fc->end && fc->span && fc->nr_to_scan &&
 	       fc->nr_to_free && hold.nr_to_scan && hold.nr_to_free) {
@@ -537,7 +595,7 @@ static void freept_walk(struct mm_struct *mm, struct freept_control *fc)
 		}
 		if (!freept_vma_eligible(vma)) {
 			fc->start = vma->vm_end;
-			hold.nr_to_scan--;
+			freept_charge(fc, &hold, 1);
 			continue;
 		}
 		fc->start = max(fc->start, vma->vm_start);
@@ -546,13 +604,14 @@ static void freept_walk(struct mm_struct *mm, struct freept_control *fc)
 		pmd = freept_find_pmd(mm, fc->start, &end);
 		if (!pmd) {
 			fc->start = end;
-			hold.nr_to_scan--;
+			freept_charge(fc, &hold, 1);
 			continue;
 		}
 		freept_pmd_range(mm, pmd, end, fc, &hold);
 		if (mmap_lock_is_contended(mm) || need_resched())
 			break;
 	}
+	fc->scan_ns += local_clock() - t0 - (fc->free_ns - free_ns);
 }
 
 /**
@@ -579,6 +638,7 @@ int freept_reclaim_mm(struct mm_struct *mm, struct freept_control *fc)
 
 	if (!freept_enabled())
 		return -EOPNOTSUPP;
+	fc->end = min(fc->end, TASK_SIZE_MAX);
 
 	while (fc->start < fc->end && fc->span && fc->nr_to_scan &&
 	       fc->nr_to_free) {

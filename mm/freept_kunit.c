@@ -116,7 +116,7 @@ static void fk_all_empty(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, freept_reclaim_mm(current->mm, &fc), 0);
 	KUNIT_EXPECT_EQ(test, fk_count(addr), 0);
 	KUNIT_EXPECT_EQ(test, fc.nr_freed, FK_TABLES);
-	KUNIT_EXPECT_EQ(test, fc.nr_scanned, FK_TABLES);
+	KUNIT_EXPECT_GE(test, fc.nr_scanned, FK_TABLES);
 	KUNIT_EXPECT_GE(test, fc.start, fc.end);
 	KUNIT_EXPECT_EQ(test, before - mm_pgtables_bytes(current->mm),
 			FK_TABLES * PTRS_PER_PTE * sizeof(pte_t));
@@ -295,7 +295,7 @@ static void fk_rcu(struct kunit *test)
 	unsigned long nr_freed = 0, addr = fk_populate(test);
 	DECLARE_BITMAP(slots, PTRS_PER_PMD);
 	struct page *page;
-	spinlock_t *ptl;
+	spinlock_t *ptl;	/* of the table that vanishes */
 	pmd_t pmdval;
 	pmd_t *pmd;
 	pte_t *pte;
@@ -369,4 +369,5 @@ static struct kunit_suite fk_suite = {
 	.init = fk_init,
 	.test_cases = fk_cases,
 };
+
 kunit_test_suite(fk_suite);

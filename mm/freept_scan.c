@@ -39,6 +39,7 @@
 #include <linux/pid_namespace.h>
 #include <linux/sched/clock.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/rt.h>
 #include <linux/sched/task.h>
 #include <linux/sysctl.h>
 #include <linux/task_work.h>
@@ -70,11 +71,16 @@ static DECLARE_WAIT_QUEUE_HEAD(freept_wait);
  * Counts changes of the settings: times that were computed from the old ones
  * are void, or a delay of an hour would have to pass before a shorter one works.
  */
-static unsigned int freept_generation __read_mostly;
+static unsigned int freept_generation __read_mostly = 1;
 
 static bool freept_active(void)
 {
 	return static_key_enabled(&freept_background);
+}
+
+static unsigned long freept_delay(void)
+{
+	return msecs_to_jiffies(READ_ONCE(freept_scan_delay_ms));
 }
 
 /* Shall background work be done for this mm? */
@@ -86,33 +92,46 @@ static bool freept_wanted(struct mm_struct *mm)
 /* Is a piece for @mm overdue by @grace ticks? */
 static bool freept_due(struct mm_struct *mm, unsigned long grace)
 {
+	unsigned int generation = READ_ONCE(mm->freept.generation);
+
 	if (!freept_wanted(mm))
 		return false;
-	return time_after_eq(jiffies, READ_ONCE(mm->freept.next) + grace) ||
-	       READ_ONCE(mm->freept.generation) != READ_ONCE(freept_generation);
+	if (likely(generation == READ_ONCE(freept_generation)))
+		return time_after_eq(jiffies, READ_ONCE(mm->freept.next) + grace);
+	if (generation)
+		return true;
+	/* seen for the first time: most processes end soon, or have just begun */
+	WRITE_ONCE(mm->freept.next, jiffies + freept_delay());
+	WRITE_ONCE(mm->freept.generation, READ_ONCE(freept_generation));
+	return false;
 }
 
 /*
  * The time to pay for in pauses: that spent on looking at tables that then were
- * not freed.
+ * not freed.  If a look took much longer than it can, it was interrupted.
  */
 static u64 freept_price(struct freept_control *fc)
 {
+	u64 price = min(fc->scan_ns, NSEC_PER_MSEC +
+			fc->nr_scanned * 2 * NSEC_PER_USEC);
+
 	if (!fc->nr_scanned)
-		return fc->scan_ns;
-	return div64_ul(fc->scan_ns * (fc->nr_scanned -
-				       min(fc->nr_freed, fc->nr_scanned)),
+		return price;
+	return div64_ul(price * (fc->nr_scanned -
+				 min(fc->nr_freed, fc->nr_scanned)),
 			fc->nr_scanned);
 }
 
 /*
- * Do a piece for @mm if it is due and nobody else does it.
+ * Do a piece for @mm if it is due and nobody else does it, and free @nr_to_free
+ * tables at the most.
  *
  * Returns the time to pay for; *more says whether the run goes on at once.
  */
-static u64 freept_piece(struct mm_struct *mm, unsigned long grace, bool *more)
+static u64 freept_piece(struct mm_struct *mm, unsigned long grace,
+			unsigned long nr_to_free, bool *more)
 {
-	unsigned long delay = msecs_to_jiffies(READ_ONCE(freept_scan_delay_ms));
+	unsigned long delay = freept_delay();
 	unsigned long next = READ_ONCE(mm->freept.next);
 	DEFINE_FREEPT_CONTROL(fc);
 	unsigned long left, pause;
@@ -121,23 +140,23 @@ static u64 freept_piece(struct mm_struct *mm, unsigned long grace, bool *more)
 
 	if (!freept_due(mm, grace))
 		return 0;
+	/* before the election: who sees the new time sees that it is current */
+	WRITE_ONCE(mm->freept.generation, READ_ONCE(freept_generation));
 	/* Elected.  The time is a guard only: it is set anew below. */
 	if (!try_cmpxchg(&mm->freept.next, &next, jiffies + delay + HZ))
 		return 0;
-	WRITE_ONCE(mm->freept.generation, READ_ONCE(freept_generation));
 
 	fc.start = READ_ONCE(mm->freept.addr);
 	left = READ_ONCE(mm->freept.span);
 	if (!left)	/* a new run, and with a new size from now on */
 		left = (unsigned long)READ_ONCE(freept_scan_size_mb) << 20;
 	fc.span = left;
-	/* one hold of the mmap lock, for each caller is about to do other work */
 	fc.nr_to_scan = FREEPT_HOLD_SCAN;
-	fc.nr_to_free = FREEPT_HOLD_FREE;
+	fc.nr_to_free = nr_to_free;
 
 	ret = freept_reclaim_mm(mm, &fc);
 	price = freept_price(&fc);
-	pause = nsecs_to_jiffies64(price * FREEPT_PACE);
+	pause = nsecs_to_jiffies64(price * FREEPT_PACE) + 1;
 
 	if (fc.start >= fc.end) {	/* end of the address space and of the run */
 		fc.start = 0;
@@ -153,7 +172,7 @@ static u64 freept_piece(struct mm_struct *mm, unsigned long grace, bool *more)
 		pause = max(pause, delay);
 	else
 		*more = true;
-	WRITE_ONCE(mm->freept.next, jiffies + max(pause, 1UL));
+	WRITE_ONCE(mm->freept.next, jiffies + pause);
 	return price;
 }
 
@@ -168,8 +187,9 @@ static void freept_task_work(struct callback_head *work)
 	/* exit_task_work() comes after exit_mm() */
 	if (!mm || (p->flags & PF_EXITING))
 		return;
-	p->freept_exec = p->se.sum_exec_runtime +
-			 freept_piece(mm, 0, &more) * FREEPT_PACE;
+	/* one hold of the mmap lock: the task has other things to do */
+	p->freept_exec = p->se.sum_exec_runtime + FREEPT_PACE *
+			 freept_piece(mm, 0, FREEPT_HOLD_FREE, &more);
 }
 
 /**
@@ -192,9 +212,10 @@ void __freept_tick(struct task_struct *curr)
 
 	/*
 	 * Kernel threads with a borrowed mm, io workers and vhost tasks return
-	 * to user space late or never.
+	 * to user space late or never; a real-time task does as it is told, on
+	 * time.
 	 */
-	if (!mm || work->next != work ||
+	if (!mm || work->next != work || rt_or_dl_task(curr) ||
 	    (curr->flags & (PF_EXITING | PF_KTHREAD | PF_IO_WORKER | PF_USER_WORKER)))
 		return;
 	if (!freept_due(mm, 0) || curr->se.sum_exec_runtime < curr->freept_exec)
@@ -246,61 +267,67 @@ static struct mm_struct *freept_next_mm(pid_t *nr)
 	return mm;
 }
 
-/*
- * Sleep for as long as the thread owes for @price nanoseconds, and @least ticks,
- * or until the settings are no longer those of @generation.
- */
-static void freept_pause(u64 price, unsigned long least, unsigned int generation)
+/* Sleep for @pause ticks, or until the settings are not those of @generation */
+static void freept_pause(unsigned long pause, unsigned int generation)
 {
-	unsigned long pause = nsecs_to_jiffies64(price * FREEPT_PACE);
-
 	wait_event_freezable_timeout(freept_wait,
 				     generation != READ_ONCE(freept_generation),
-				     max(pause, least));
+				     pause);
 }
 
-/* One piece for every process that is overdue.  Returns whether to go on. */
-static bool freept_visit_all(unsigned int generation)
+/*
+ * One piece for every process that is overdue.  Returns whether to go on at once.
+ *
+ * No reference is held while the thread sleeps, so that a process can exit; and
+ * *debt, the time for which no pause was made yet, may be too short for one tick.
+ */
+static bool freept_visit_all(unsigned int generation, u64 *debt)
 {
-	u64 price, t0 = local_clock();
+	unsigned long pause;
 	bool more = false;
 	pid_t nr = 1;
+	u64 t0;
 
 	do {
-		struct mm_struct *mm = freept_next_mm(&nr);
+		struct mm_struct *mm;
 
-		price = local_clock() - t0;
+		t0 = local_clock();
+		mm = freept_next_mm(&nr);
+		*debt += local_clock() - t0;
 		if (mm) {
-			price += freept_piece(mm, FREEPT_GRACE, &more);
+			/* nobody waits for this thread: as many as one scan finds */
+			*debt += freept_piece(mm, FREEPT_GRACE, FREEPT_HOLD_SCAN,
+					      &more);
 			/* ours may be the last reference: exit_mmap() not here */
 			mmput_async(mm);
 		}
-		/* no reference is held while sleeping: a process can exit */
-		if (nsecs_to_jiffies64(price * FREEPT_PACE))
-			freept_pause(price, 1, generation);
-		else
+		pause = nsecs_to_jiffies64(*debt * FREEPT_PACE);
+		if (pause) {
+			freept_pause(pause, generation);
+			*debt = 0;
+		} else {
 			cond_resched();
-		t0 = local_clock();
-	} while (nr && freept_active());
+		}
+	} while (nr && generation == READ_ONCE(freept_generation));
 
 	return more;
 }
 
 static int freept_thread(void *unused)
 {
-	set_freezable();
-	set_user_nice(current, 5);
+	u64 debt = 0;
 
+	set_freezable();
 	for (;;) {
 		unsigned int generation;
 		unsigned long delay = 0;
 
 		wait_event_freezable(freept_wait, freept_active());
 		generation = READ_ONCE(freept_generation);
-		if (!freept_visit_all(generation))
-			delay = msecs_to_jiffies(READ_ONCE(freept_scan_delay_ms));
+		if (!freept_visit_all(generation, &debt))
+			delay = freept_delay();
 		/* then those visited just now are overdue again */
-		freept_pause(0, delay + FREEPT_GRACE + 1, generation);
+		freept_pause(delay + FREEPT_GRACE + 2, generation);
 	}
 	return 0;
 }

@@ -29,7 +29,8 @@
  * @span: bytes of address space to cover at the most; on return, what is left.
  *	Only address space below a present PMD table counts: a hole above that
  *	is passed in one step, and costs nothing.
- * @nr_to_scan: tables to look at, at the most; on return, what is left
+ * @nr_to_scan: tables to look at, at the most; on return, what is left.  Holes,
+ *	and mappings that are passed over, count as well, as one table each.
  * @nr_to_free: tables to free, at the most; on return, what is left
  * @flags: FREEPT_WAIT or 0
  * @nr_scanned: tables looked at
