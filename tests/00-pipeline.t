@@ -1,0 +1,307 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The way from the source to the patched tree: what it does when it is asked for
+# the impossible, whether it loses edits, and whether the series applies to the
+# oldest and the newest 6.12.y that apt offers. Needs no virtual machine.
+set -u
+
+top=$(cd "$(dirname "$0")/.." && pwd)
+real_build=${BUILD:-$top/build}
+work=$real_build/test-pipeline
+# What the caller asks of make is not meant for the trees of this test.
+unset KSRC SOURCE_VERSION PATCH PATCHES NEWFILES COMPILE NEED_MB
+unset MAKEFLAGS MFLAGS MAKELEVEL
+
+rm -rf "$work"
+mkdir -p "$work"
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM HUP
+log=$work/log
+
+n=0
+result() {	# result WORD TEXT
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $n - $2"
+	else
+		echo "not ok $n - $2"
+		sed 's/^/#   /' "$log"
+	fi
+}
+ok() { text=$1; shift; "$@" >"$log" 2>&1; result $? "$text"; }
+skip() { n=$((n + 1)); echo "ok $n - $1 # SKIP $2"; }
+
+# One clear line, a failure code, no trace of a script that fell over.
+fails() {	# fails TEXT PATTERN COMMAND...
+	text=$1 pattern=$2
+	shift 2
+	if "$@" >"$log" 2>&1; then
+		echo "succeeded, but should not have" >>"$log"
+		result 1 "$text"
+	elif tail -n 1 "$log" | grep -Eq "$pattern" && [ "$(wc -l <"$log")" -le 3 ] &&
+	     ! grep -Eq 'Traceback|not found$|unbound|syntax error' "$log"; then
+		result 0 "$text"
+	else
+		echo "(wanted a last line like: $pattern)" >>"$log"
+		result 1 "$text"
+	fi
+}
+
+echo "TAP version 13"
+
+# ---- make help -------------------------------------------------------------
+help_is_complete() {
+	make -s -C "$top" help >"$work/help" || return 1
+	sed -n 's/^\.PHONY: *//p' "$top/Makefile" | tr ' ' '\n' | grep -v '^deps-' |
+	while read -r target; do
+		grep -q "^  $target  *[a-z]" "$work/help" ||
+			{ echo "make help does not tell of $target"; return 1; }
+	done
+}
+ok "make help lists every target" help_is_complete
+ok "make without a target is make help" \
+	sh -c 'make -s -C "$1" | cmp - "$2"' - "$top" "$work/help"
+
+# ---- a small tree of our own as the source ---------------------------------
+src=$work/src
+fresh_source() {
+	rm -rf "$src"
+	mkdir -p "$src/mm" "$src/include/linux" "$src/init" "$src/include/config"
+	printf 'VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = %s\nEXTRAVERSION =\n' "${1:-42}" >"$src/Makefile"
+	seq 1 40 >"$src/mm/memory.c"
+	seq 1 40 >"$src/mm/mmap.c"
+	seq 1 40 >"$src/init/main.c"
+	echo CONFIG=y >"$src/.config"
+	touch "$src/mm/memory.o" "$src/include/config/auto.conf"
+	# As sources are: older than the copy made of them.
+	find "$src" -exec touch -d 2026-01-01 {} +
+}
+fresh_patches() {
+	rm -rf "$work/patches" "$work/new"
+	mkdir -p "$work/patches" "$work/new/mm"
+	echo 'int freept;' >"$work/new/mm/new.c"
+	printf '# the head\none.patch # adds mm/new.c\n\n# the second\ntwo.patch\n# the end\n' \
+		>"$work/patches/series"
+	a_patch one mm/memory.c 'first' 9 10 11 12 >"$work/patches/one.patch"
+	a_patch two mm/mmap.c 'second' 19 20 21 22 >"$work/patches/two.patch"
+}
+a_patch() {	# a_patch SUBJECT FILE LINE BEFORE...
+	cat <<-PATCH
+	From 0000000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001
+	From: Some One <one@example.org>
+	Date: Thu, 1 Jan 2026 12:00:00 +0000
+	Subject: [PATCH] mm: $1
+
+	A body for $1.
+
+	Signed-off-by: Some One <one@example.org>
+	---
+	diff --git a/$2 b/$2
+	--- a/$2
+	+++ b/$2
+	@@ -$4,4 +$4,5 @@
+	 $4
+	 $5
+	+$3
+	 $6
+	 $7
+	PATCH
+}
+tree() {
+	env BUILD="$work/build" PATCHES="$work/patches" NEWFILES="$work/new" \
+		KSRC="$src" "$top/scripts/tree" "$@"
+}
+t=$work/build/tree
+fresh_source
+fresh_patches
+
+fails "a source that is missing" 'KSRC=/nonexistent is not a directory' \
+	env KSRC=/nonexistent BUILD="$work/b1" "$top/scripts/tree" lay
+fails "a source that is no kernel" 'is not a kernel source tree' \
+	env KSRC="$work/new" BUILD="$work/b1" "$top/scripts/tree" lay
+sed -i 's/= 12/= 11/' "$src/Makefile"
+fails "a source that is not 6.12.y" 'is Linux 6\.11\.42; ptfree needs a 6\.12\.y' tree lay
+fresh_source
+fails "a version that is not 6.12.y" 'is not a 6\.12\.y version' \
+	env SOURCE_VERSION=6.1.99-1 BUILD="$work/b1" "$top/scripts/tree" lay
+fails "no room" 'MB free for .*999999999 MB needed' env NEED_MB=999999999 BUILD="$work/b1" \
+	PATCHES="$work/patches" NEWFILES="$work/new" KSRC="$src" "$top/scripts/tree" lay
+ok "nothing half-made is left over" sh -c '! test -e "$1"/tree' - "$work/b1"
+
+laid() {
+	tree lay && grep -q first $t/mm/memory.c && grep -q second $t/mm/mmap.c &&
+		test -L $t/mm/new.c && grep -q freept $t/mm/new.c &&
+		test ! -e $t/.config && test ! -e $t/mm/memory.o && test ! -e $t/include/config
+}
+ok "lay: patches, links to new files, nothing that a build left" laid
+stamp() { find $t/mm $t/init $t/include -type f -printf '%p %T@\n' | sort; }
+stamp >"$work/before"
+again() { tree lay && stamp | cmp - "$work/before"; }
+ok "lay again touches no file" again
+
+sed -i 's/^+second/+zweite/' "$work/patches/two.patch"
+changed() {
+	tree lay && grep -q zweite $t/mm/mmap.c && stamp | diff - "$work/before" >"$work/diff"
+	[ "$(grep -c '^<' "$work/diff")" = 1 ] && grep -q '^< .*mm/mmap.c' "$work/diff"
+}
+ok "a changed patch touches its file and no other" changed
+
+sed -i 's/^ 21$/ 2x/' "$work/patches/two.patch"
+fails "a patch that does not apply is named with its file" \
+	'two\.patch does not apply to .*mm/mmap\.c, near line 19' tree lay
+ok "and the tree is as before" grep -q zweite $t/mm/mmap.c
+sed -i 's/^ 2x$/ 21/' "$work/patches/two.patch"
+ok "and corrected it applies" tree lay
+
+echo third.patch >>"$work/patches/series"
+fails "a patch that series names and nobody has" 'series names third\.patch, which is not in' tree lay
+sed -i '/^third/d' "$work/patches/series"
+mv "$work/new/mm/new.c" "$work/new/mm/away.c"
+fails "a new file that nobody has" 'series adds mm/new\.c, which is not in the repository' tree lay
+mv "$work/new/mm/away.c" "$work/new/mm/new.c"
+
+# ---- edits in the tree -----------------------------------------------------
+edit_back() {
+	cp "$work/patches/series" "$work/series"
+	sed -i 's/^zweite$/zweite, edited/' $t/mm/mmap.c
+	sed -i 's/^30$/30\nthirty/' $t/mm/memory.c
+	tree lay && grep -q edited $t/mm/mmap.c && tree refresh &&
+		grep -q '^+zweite, edited$' "$work/patches/two.patch" &&
+		grep -q '^+thirty$' "$work/patches/one.patch" &&
+		! grep -q thirty "$work/patches/two.patch" &&
+		grep -q '^A body for one\.$' "$work/patches/one.patch" &&
+		cmp "$work/series" "$work/patches/series"
+}
+ok "refresh: edits go into the patch of their file, messages and comments stay" edit_back
+cp -r "$work/patches" "$work/patches.1"
+ok "refresh again writes nothing" sh -c 'tree() { env BUILD="$1/build" PATCHES="$1/patches" \
+	NEWFILES="$1/new" KSRC="$2" "$3/scripts/tree" "$4"; }; tree "$@" refresh &&
+	diff -r "$1/patches" "$1/patches.1"' - "$work" "$src" "$top"
+
+echo 'nobody' >>$t/init/main.c
+fails "an edit that no patch covers" 'no patch touches init/main\.c; say PATCH=NAME' tree refresh
+ok "PATCH=NAME takes it" env PATCH=two BUILD="$work/build" PATCHES="$work/patches" \
+	NEWFILES="$work/new" KSRC="$src" "$top/scripts/tree" refresh
+ok "and has it" grep -q '^+nobody$' "$work/patches/two.patch"
+
+own_commit() {
+	sed -i 's/^35$/35\nmine/' $t/mm/mmap.c
+	git -C $t -c user.name=Me -c user.email=me@example.org commit -q -a -m 'mm: my own step' &&
+	tree refresh && grep -q '^+mine$' "$work/patches/mm-my-own-step.patch" &&
+	grep -qx 'mm-my-own-step.patch' "$work/patches/series"
+}
+ok "a commit made in the tree becomes a new patch of the series" own_commit
+
+echo 'precious' >>$t/mm/memory.c
+sed -i 's/^+mine/+yours/' "$work/patches/mm-my-own-step.patch"
+fails "edits are not lost to changed patches" 'holds edits of mm/memory\.c; run .make refresh.' tree lay
+ok "and are still there" grep -q precious $t/mm/memory.c
+git -C $t checkout -q mm/memory.c
+touch $t/mm/stray.c
+fails "a new file in the tree is not overlooked" 'mm/stray\.c: new in build/tree' \
+	sh -c 'sed -i "s/^+yours/+mine/" "$1/patches/mm-my-own-step.patch"
+	env BUILD="$1/build" PATCHES="$1/patches" NEWFILES="$1/new" KSRC="$2" "$3/scripts/tree" refresh' \
+	- "$work" "$src" "$top"
+rm $t/mm/stray.c
+
+fresh_source 43
+other_source() {
+	echo 'precious' >>$t/mm/memory.c
+	mv "$src" "$src.43"
+	env BUILD="$work/build" PATCHES="$work/patches" NEWFILES="$work/new" \
+		KSRC="$src.43" "$top/scripts/tree" lay
+}
+fails "edits are not lost to another source" 'holds edits of mm/memory\.c; run' other_source
+mv "$src.43" "$src"
+git -C $t checkout -q mm/memory.c
+
+# ---- repair ----------------------------------------------------------------
+repaired() {
+	rm $t/.git/ptfree.json
+	mkdir -p "$work/build/tree.tmp/mm" "$work/build/tree.scratch"
+	tree lay && grep -q first $t/mm/memory.c && test -d "$work/build/tree.broken" &&
+		test ! -e "$work/build/tree.tmp" && tree status | grep -q 'tree only: nothing'
+}
+ok "a damaged tree is kept aside and laid anew" repaired
+killed() {
+	# As a run that was killed while it unpacked leaves it.
+	rm -rf "$work/build/tree" "$work/build/tree.broken"
+	mkdir -p "$work/build/tree.tmp/.git"
+	tree lay && grep -q first $t/mm/memory.c && test ! -e "$work/build/tree.tmp"
+}
+ok "a half-unpacked tree is laid anew" killed
+
+printf 'mm: the subject\n\nThe text.\n' >"$work/patches/cover-letter"
+exported() {
+	mkdir -p $t/scripts
+	printf 'exit 0;\n' >"$t/scripts/checkpatch.pl"
+	tree series || return 1
+	s=$work/build/series
+	grep -q '^Subject: \[PATCH 0/3\] mm: the subject' "$s/0000-cover-letter.patch" &&
+		grep -q '^The text\.' "$s/0000-cover-letter.patch" &&
+		grep -q '^+int freept;' "$s"/0001-*.patch && ! grep -q freept "$s"/0002-*.patch &&
+		git -C "$src" init -q . && git -C "$src" add -f mm init &&
+		git -C "$src" -c user.name=x -c user.email=x commit -qm x &&
+		git -C "$src" -c user.name=x -c user.email=x am -q "$s"/000[1-9]*.patch &&
+		cmp "$src/mm/new.c" "$work/new/mm/new.c"
+}
+ok "series: mail-ready, new files in the step that adds them, git am takes it" exported
+
+# ---- apt -------------------------------------------------------------------
+if ! command -v apt-get >/dev/null; then
+	skip "no network" "no apt here"
+	skip "no package lists" "no apt here"
+else
+	# Nobody listens on the discard port: refused at once.
+	cat >"$work/dead.conf" <<-CONF
+	Acquire::http::Proxy "http://127.0.0.1:9";
+	Acquire::https::Proxy "http://127.0.0.1:9";
+	Acquire::Retries "0";
+	CONF
+	version=$(APT_CONFIG=$work/dead.conf "$top/scripts/source" version 2>/dev/null)
+	fails "no network" 'cannot download linux-source-6\.12|apt offers no linux-source' \
+		env APT_CONFIG="$work/dead.conf" BUILD="$work/b2" SOURCE_VERSION="$version" \
+		"$top/scripts/tree" lay
+	mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
+	cat "$work/dead.conf" - >"$work/empty.conf" <<-CONF
+	Dir::State::lists "$work/lists";
+	Dir::Cache "$work/cache";
+	CONF
+	fails "no package lists" 'apt offers no linux-source-6\.12; run' \
+		env APT_CONFIG="$work/empty.conf" BUILD="$work/b3" "$top/scripts/tree" lay
+fi
+
+# ---- the series on what apt has --------------------------------------------
+# Only the files that the patches touch are taken out of the tar file.
+applies_to() {
+	version=$1
+	file=$(env BUILD="$real_build" "$top/scripts/source" deb linux-source-6.12 "$version") || return 1
+	dir=$work/apply-$version
+	mkdir -p "$dir"
+	cd "$top/patches/linux-6.12" || return 1
+	patches=$(sed 's/#.*//' series | awk 'NF { print $1 }')
+	# shellcheck disable=SC2086 # a list of names
+	sed -n 's,^--- a/\([^[:space:]]*\).*,linux-source-6.12/\1,p' $patches | sort -u >"$dir/files"
+	# A file that an earlier patch of the series makes is not in the source.
+	dpkg-deb --fsys-tarfile "$file" | tar -xO ./usr/src/linux-source-6.12.tar.xz |
+		tar -xJ -C "$dir" --strip-components=1 -T "$dir/files" 2>"$dir/missing"
+	cd "$dir" && git init -q . || return 1
+	for patch in $patches; do
+		git apply --whitespace=nowarn "$top/patches/linux-6.12/$patch" ||
+			{ echo "$patch does not apply to $version"; return 1; }
+	done
+}
+versions=$("$top/scripts/source" versions 2>/dev/null)
+if [ -z "$versions" ] || [ ! -s "$top/patches/linux-6.12/series" ]; then
+	skip "series applies" "apt offers no linux-source-6.12"
+else
+	newest=$(echo "$versions" | head -n 1)
+	oldest=$(echo "$versions" | tail -n 1)
+	ok "the series applies without fuzz to $newest, the newest" applies_to "$newest"
+	if [ "$oldest" != "$newest" ]; then
+		ok "the series applies without fuzz to $oldest, the oldest" applies_to "$oldest"
+	fi
+fi
+
+echo "1..$n"

@@ -1,0 +1,9 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The boot parameter freept=off: settings and counters are there, and nothing is
+# ever freed.
+set -eu
+exec "$(dirname "$0")/run" --kernel "${KERNEL:-lean}" --append freept=off \
+	"sysctls --expect-off" "empty --expect-off" "shapes --expect-off" \
+	"sleepers --expect-off" "counters --expect-off"
