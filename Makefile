@@ -39,7 +39,7 @@ refresh: deps-tree ## write edits and commits made in build/tree back into the p
 
 .PHONY: series
 series: deps-tree ## export the mailable series to build/series, checked by checkpatch (COMPILE=1: and compiled step by step)
-	@$(if $(filter 1,$(COMPILE)),scripts/deps build)
+	@scripts/deps series $(if $(filter 1,$(COMPILE)),build)
 	@scripts/tree series
 
 .PHONY: kernel
@@ -74,7 +74,13 @@ demo: deps-vm ## what ptfree does for known programs, against Debian's own kerne
 check: deps-vm ## build what is needed and run every test in the virtual machine (TESTS=tests/20-*.t: only those)
 	@scripts/deps check
 	@$(MAKE) kernel kernel-debug guest stock
+	@scripts/check-full --stale
 	@prove --verbose --timer --failures $(TESTS)
+
+.PHONY: check-full
+check-full: deps-build ## the long parts of the proof, one at a time: PART=configs; verdicts go to tests/RESULTS.md
+	@scripts/deps check series
+	@scripts/check-full $(PART)
 
 .PHONY: clean
 clean: ## remove build, but for downloaded packages

@@ -1,0 +1,59 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# covers: mm include patches/linux-6.12 configs
+#
+# The parts of the kernel that the series touches compile without a warning, with
+# the feature on and off and with what it builds upon switched off; our own files
+# are clean with W=1 and sparse; checkpatch --strict finds nothing in the series.
+set -u
+
+cd "$(dirname "$0")/../.."
+BUILD=${BUILD:-$PWD/build}
+export BUILD
+n=0
+
+result() {	# result STATUS TEXT
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; fi
+}
+
+# All objects of mm/, and those elsewhere that the patches change
+objects="mm/ kernel/fork.o kernel/sched/core.o arch/x86/mm/tlb.o fs/proc/task_mmu.o"
+
+compiles() {	# compiles NAME TEXT CONFIG-LINES
+	EXTRA_CONFIG=$3 TARGETS=$objects scripts/kernel "config-$1" 2>&1 | sed 's/^/# /'
+	log=$BUILD/log/kernel-config-$1.log
+	grep -E 'warning|rror:|\*\*\*' "$log" | sed 's/^/# /'
+	[ -f "$BUILD/config-$1/mm/memory.o" ] && [ -f "$BUILD/config-$1/mm/built-in.a" ] &&
+		! grep -Eq 'warning|rror:|\*\*\*' "$log"
+	result $? "compiles without a warning: $2"
+}
+
+echo "TAP version 13"
+scripts/tree lay 2>&1 | sed 's/^/# /'
+compiles on "feature on" ""
+compiles off "feature off" "# CONFIG_FREEPT is not set"
+! nm "$BUILD/config-off/mm/built-in.a" "$BUILD/config-off/kernel/fork.o" \
+	"$BUILD/config-off/kernel/sched/core.o" 2>/dev/null | grep freept
+result $? "feature off: no symbol of it is left"
+compiles no-thp "without huge pages" "# CONFIG_TRANSPARENT_HUGEPAGE is not set"
+compiles no-memcg "without memory cgroups" "# CONFIG_MEMCG is not set"
+compiles no-smp "without SMP" "# CONFIG_SMP is not set"
+compiles no-split "without split page-table locks" "CONFIG_NR_CPUS=2"
+! grep -q SPLIT_PTE_PTLOCKS=y "$BUILD/config-no-split/.config"
+result $? "the configuration without split locks has none"
+
+ours="mm/freept.o mm/freept_scan.o"
+for o in $ours; do rm -f "$BUILD/config-on/$o"; done
+log=$BUILD/log/kernel-config-on.log
+TARGETS=$ours KFLAGS="W=1" scripts/kernel config-on 2>&1 | sed 's/^/# /'
+! grep -A4 -E 'warning|rror:' "$log" | sed 's/^/# /' | grep .
+result $? "W=1 clean: mm/freept.c, mm/freept_scan.c"
+TARGETS=$ours KFLAGS="C=2 CHECK=sparse" scripts/kernel config-on 2>&1 | sed 's/^/# /'
+! grep -E 'mm/freept.*(warning|error)' "$log" | sed 's/^/# /' | grep .
+result $? "sparse clean: mm/freept.c, mm/freept_scan.c"
+
+scripts/tree series 2>&1 | sed 's/^/# /' | tee "$BUILD/log/series.log"
+grep -q 'checkpatch --strict: \([0-9]*\) of \1 clean' "$BUILD/log/series.log"
+result $? "checkpatch --strict clean: the series"
+echo "1..$n"
