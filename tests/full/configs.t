@@ -25,15 +25,15 @@ always="mm/memory.o mm/mremap.o mm/filemap.o mm/pgtable-generic.o mm/userfaultfd
 
 compiles() {	# compiles NAME TEXT CONFIG-LINES MORE-OBJECTS
 	rm -f "$BUILD/config-$1/mm/memory.o"
-	EXTRA_CONFIG=$3 TARGETS="$always $4" scripts/kernel "config-$1" 2>&1 | sed 's/^/# /'
+	EXTRA_CONFIG=$3 TARGETS="$always $4" scripts/kernel "config-$1" 2>&1 | sed -u "s/^/# /"
 	log=$BUILD/log/kernel-config-$1.log
-	grep -E 'warning|rror:|\*\*\*' "$log" | sed 's/^/# /'
+	grep -E 'warning|rror:|\*\*\*' "$log" | sed -u "s/^/# /"
 	[ -f "$BUILD/config-$1/mm/memory.o" ] && ! grep -Eq 'warning|rror:|\*\*\*' "$log"
 	result $? "compiles without a warning: $2"
 }
 
 echo "TAP version 13"
-scripts/tree lay 2>&1 | sed 's/^/# /'
+scripts/tree lay 2>&1 | sed -u "s/^/# /"
 compiles on "feature on" "" "$ours mm/khugepaged.o mm/memcontrol.o"
 compiles off "feature off" "# CONFIG_FREEPT is not set" "mm/khugepaged.o mm/memcontrol.o"
 ! (cd "$BUILD/config-off" && nm mm/*.o kernel/fork.o kernel/sched/core.o) | grep freept
@@ -49,14 +49,14 @@ result $? "the configuration without split locks has none"
 
 for o in $ours; do rm -f "$BUILD/config-on/$o"; done
 log=$BUILD/log/kernel-config-on.log
-TARGETS=$ours KFLAGS="W=1" scripts/kernel config-on 2>&1 | sed 's/^/# /'
-! grep -A4 -E 'warning|rror:' "$log" | sed 's/^/# /' | grep .
+TARGETS=$ours KFLAGS="W=1" scripts/kernel config-on 2>&1 | sed -u "s/^/# /"
+! grep -A4 -E 'warning|rror:' "$log" | sed -u "s/^/# /" | grep .
 result $? "W=1 clean: mm/freept.c, mm/freept_scan.c"
-TARGETS=$ours KFLAGS="C=2 CHECK=sparse" scripts/kernel config-on 2>&1 | sed 's/^/# /'
-! grep -E 'mm/freept.*(warning|error)' "$log" | sed 's/^/# /' | grep .
+TARGETS=$ours KFLAGS="C=2 CHECK=sparse" scripts/kernel config-on 2>&1 | sed -u "s/^/# /"
+! grep -E 'mm/freept.*(warning|error)' "$log" | sed -u "s/^/# /" | grep .
 result $? "sparse clean: mm/freept.c, mm/freept_scan.c"
 
-scripts/tree series 2>&1 | sed 's/^/# /' | tee "$BUILD/log/series.log"
+scripts/tree series 2>&1 | sed -u "s/^/# /" | tee "$BUILD/log/series.log"
 grep -q 'checkpatch --strict: \([0-9]*\) of \1 clean' "$BUILD/log/series.log"
 result $? "checkpatch --strict clean: the series"
 echo "1..$n"
