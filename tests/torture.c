@@ -10,7 +10,7 @@
  * The seed fixes the operations that each worker chooses, in their order.
  * An operation that was done fewer than --min times is a failure: a run that
  * tortured nothing proves nothing. On a slow or busy machine the run goes on for
- * up to three times N seconds until each was done so often.
+ * up to eight times N seconds until each was done so often.
  */
 #include "torture_ops.h"
 
@@ -107,7 +107,7 @@ static bool all_done(long min)
 static void watch(long seconds, uint64_t seed, long min)
 {
 	long start = now_ms(), said = start, beat[WORKERS] = { 0 }, when[WORKERS];
-	long end = start + seconds * 1000, last = start + seconds * 3000;
+	long end = start + seconds * 1000, last = start + seconds * 8000;
 	int i;
 
 	for (i = 0; i < WORKERS; i++)

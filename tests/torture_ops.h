@@ -518,7 +518,7 @@ static const struct {
 	{ "dontneed-cell",	op_dontneed_cell,	16, false },
 	{ "dontneed-tables",	op_dontneed_tables,	24, false },
 	{ "free",		op_free,		12, false },
-	{ "fork",		op_fork,		8, false },
+	{ "fork",		op_fork,		12, false },
 	{ "mremap",		op_mremap,		12, false },
 	{ "munmap",		op_munmap,		12, false },
 	{ "mprotect",		op_mprotect,		12, false },
