@@ -317,6 +317,7 @@ static unsigned int freept_look(pmd_t *pmd, unsigned long *slots)
 		if (freept_pmd_table(pmdp_get_lockless(pmd + i)))
 			pte = pte_offset_map(pmd + i, 0);
 		if (pte) {
+			__acquire(RCU);	/* pte_offset_map() did */
 			empty = freept_table_empty(pte);
 			pte_unmap(pte);
 			nr++;
@@ -406,12 +407,16 @@ static bool freept_unlink_one(struct mm_struct *mm, pmd_t *pmd, spinlock_t *pml,
 	ptl = pte_lockptr(mm, &pmdval);
 	if (ptl != pml)
 		spin_lock_nested(ptl, SINGLE_DEPTH_NESTING);
+	else
+		__acquire(ptl);
 	/* Not one entry can be added between this look and the clearing */
 	empty = freept_table_empty((pte_t *)pmd_page_vaddr(pmdval));
 	if (empty)
 		pmd_clear(pmd);
 	if (ptl != pml)
 		spin_unlock(ptl);
+	else
+		__release(ptl);
 	if (!empty)
 		return false;
 

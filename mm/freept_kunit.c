@@ -309,6 +309,7 @@ static void fk_rcu(struct kunit *test)
 		KUNIT_FAIL(test, "no table");
 		return;
 	}
+	__acquire(RCU);	/* pte_offset_map_nolock() did */
 	page = pmd_page(pmdval);
 	bitmap_zero(slots, PTRS_PER_PMD);
 	__set_bit(pmd_index(addr), slots);

@@ -237,6 +237,7 @@ static struct mm_struct *freept_get_mm(struct pid *pid)
 	p = find_lock_task_mm(p);
 	if (!p)
 		return NULL;
+	__acquire(&p->alloc_lock);	/* find_lock_task_mm() did */
 	if (freept_due(p->mm, FREEPT_GRACE) && mmget_not_zero(p->mm))
 		mm = p->mm;
 	task_unlock(p);
