@@ -75,14 +75,14 @@ static bool freept_off __ro_after_init;
 
 static int __init setup_freept(char *str)
 {
-	if (!strcmp(str, "off"))
+	if (str && !strcmp(str, "off"))
 		freept_off = true;
 	else
 		pr_warn("unknown value '%s' of the boot parameter, known: off\n",
-			str);
-	return 1;
+			str ?: "");
+	return 0;
 }
-__setup("freept=", setup_freept);
+early_param("freept", setup_freept);
 
 static int __init freept_check_platform(void)
 {
