@@ -124,13 +124,28 @@ static u16 freept_filter_now(void)
 	return (jiffies / FREEPT_FILTER_TICK) | 1;	/* 0: never */
 }
 
+/* The cgroup of the task, and not of the mm: it is the one that pays */
+static void freept_count_memcg_refault(void)
+{
+#ifdef CONFIG_MEMCG
+	struct mem_cgroup *memcg;
+
+	if (mem_cgroup_disabled())
+		return;
+	rcu_read_lock();
+	memcg = mem_cgroup_from_task(current);
+	if (memcg)
+		count_memcg_events(memcg, PTREFAULT, 1);
+	rcu_read_unlock();
+#endif
+}
+
 void __freept_table_installed(struct mm_struct *mm, pmd_t *pmd)
 {
 	/* pairs with cmpxchg_release() in freept_filter_prepare() */
 	struct freept_filter *filter = smp_load_acquire(&mm->freept.filter);
 	u16 *place = freept_filter_place(filter, pmd);
 	u16 when = READ_ONCE(*place);
-	struct mem_cgroup *memcg;
 
 	if (likely(!when))
 		return;
@@ -140,13 +155,7 @@ void __freept_table_installed(struct mm_struct *mm, pmd_t *pmd)
 		return;
 
 	count_vm_event(PTREFAULT);
-	if (mem_cgroup_disabled())
-		return;
-	rcu_read_lock();
-	memcg = mem_cgroup_from_task(current);
-	if (memcg)
-		count_memcg_events(memcg, PTREFAULT, 1);
-	rcu_read_unlock();
+	freept_count_memcg_refault();
 }
 
 /* Without memory for the filter, refaults of this mm are not counted. */
