@@ -36,6 +36,7 @@
 #include <linux/hash.h>
 #include <linux/init.h>
 #include <linux/memcontrol.h>
+#include <linux/memcontrol-ptfree.h>
 #include <linux/mm.h>
 #include <linux/mm_inline.h>
 #include <linux/mmap_lock.h>
@@ -140,7 +141,7 @@ static void freept_count_memcg_refault(void)
 #endif
 }
 
-void __freept_table_installed(struct mm_struct *mm, pmd_t *pmd)
+void __freept_refault(struct mm_struct *mm, pmd_t *pmd)
 {
 	/* pairs with cmpxchg_release() in freept_filter_prepare() */
 	struct freept_filter *filter = smp_load_acquire(&mm->freept.filter);
@@ -166,7 +167,7 @@ static void freept_filter_prepare(struct mm_struct *mm)
 	if (READ_ONCE(mm->freept.filter))
 		return;
 	filter = kzalloc(sizeof(*filter), GFP_NOWAIT | __GFP_NOWARN);
-	/* zeroes first: pairs with __freept_table_installed() */
+	/* zeroes first: pairs with __freept_refault() */
 	if (filter && cmpxchg_release(&mm->freept.filter, NULL, filter))
 		kfree(filter);
 }
@@ -352,15 +353,42 @@ static struct ptdesc *freept_chain_next(struct ptdesc *pt)
 static void freept_rcu_free(struct rcu_head *head)
 {
 	struct ptdesc *pt = container_of(head, struct ptdesc, pt_rcu_head);
+	struct mem_cgroup *memcg = NULL;
+	unsigned int nr = 0;
 
+	rcu_read_lock();
 	while (pt) {
 		struct ptdesc *next = freept_chain_next(pt);
+		struct mem_cgroup *owner = folio_memcg(ptdesc_folio(pt));
 
+		if (owner != memcg) {
+			if (nr)
+				memcg_pt_freed(memcg, nr);
+			memcg = owner;
+			nr = 0;
+		}
+		nr++;
 		pt->pt_index = 0;
 		pagetable_pte_dtor(pt);
 		pagetable_free(pt);
 		pt = next;
 	}
+	memcg_pt_freed(memcg, nr);
+	rcu_read_unlock();
+}
+
+/* Tables of one owner were unlinked, and wait for RCU from now on */
+static void freept_count_unlinked(struct mem_cgroup *memcg, unsigned int nr,
+				  struct freept_control *fc)
+{
+	if (!nr)
+		return;
+	memcg_pt_unlinked(memcg, nr);
+	if (!memcg)
+		return;
+	count_memcg_events(memcg, PTFREE, nr);
+	if (fc->memcg && mem_cgroup_is_descendant(memcg, fc->memcg))
+		fc->nr_charged += nr;
 }
 
 /*
@@ -368,7 +396,7 @@ static void freept_rcu_free(struct rcu_head *head)
  * table before may look at it and take its lock, so the destructor, too, waits
  * for it.  The charge is returned there as well.
  */
-static void freept_free(struct freept_batch *batch)
+static void freept_free(struct freept_batch *batch, struct freept_control *fc)
 {
 	struct mem_cgroup *memcg = NULL;
 	unsigned int in_chain = 0, nr_memcg = 0;
@@ -380,13 +408,15 @@ static void freept_free(struct freept_batch *batch)
 		struct mem_cgroup *owner = folio_memcg(ptdesc_folio(pt));
 
 		if (owner != memcg) {
-			if (memcg)
-				count_memcg_events(memcg, PTFREE, nr_memcg);
+			freept_count_unlinked(memcg, nr_memcg, fc);
 			memcg = owner;
 			nr_memcg = 0;
 		}
 		nr_memcg++;
 		if (++in_chain == FREEPT_RCU_BATCH || !next) {
+			/* first counted, then on the way */
+			freept_count_unlinked(memcg, nr_memcg, fc);
+			nr_memcg = 0;
 			pt->pt_index = 0;
 			call_rcu(&head->pt_rcu_head, freept_rcu_free);
 			head = next;
@@ -394,15 +424,24 @@ static void freept_free(struct freept_batch *batch)
 		}
 		pt = next;
 	}
-	if (memcg)
-		count_memcg_events(memcg, PTFREE, nr_memcg);
 	rcu_read_unlock();
 	count_vm_events(PTFREE, batch->nr);
 }
 
+/*
+ * A table that was installed in this tick or the last one may have been put
+ * there by a fault that has not come to use it yet: see freept_table_installed().
+ * Not all who install a table say when: a stamp that is none is old.
+ */
+static bool freept_table_young(struct ptdesc *pt)
+{
+	return jiffies - pt->pt_index <= 1;
+}
+
 /* Unlink the table of *@pmd if it is empty.  Context: pml is held. */
 static bool freept_unlink_one(struct mm_struct *mm, pmd_t *pmd, spinlock_t *pml,
-			      struct freept_batch *batch)
+			      struct freept_batch *batch,
+			      struct freept_control *fc)
 {
 	struct freept_filter *filter = READ_ONCE(mm->freept.filter);
 	pmd_t pmdval = pmdp_get(pmd);
@@ -412,6 +451,11 @@ static bool freept_unlink_one(struct mm_struct *mm, pmd_t *pmd, spinlock_t *pml,
 
 	if (!freept_pmd_table(pmdval))
 		return false;
+	pt = page_ptdesc(pmd_pgtable(pmdval));
+	if ((fc->flags & FREEPT_OLD) && freept_table_young(pt)) {
+		fc->nr_young++;
+		return false;
+	}
 
 	ptl = pte_lockptr(mm, &pmdval);
 	if (ptl != pml)
@@ -433,7 +477,6 @@ static bool freept_unlink_one(struct mm_struct *mm, pmd_t *pmd, spinlock_t *pml,
 	if (filter)
 		WRITE_ONCE(*freept_filter_place(filter, pmd),
 			   freept_filter_now());
-	pt = page_ptdesc(pmd_pgtable(pmdval));
 	pt->pt_index = (pgoff_t)batch->first;
 	batch->first = pt;
 	batch->nr++;
@@ -449,7 +492,7 @@ static bool freept_unlink_one(struct mm_struct *mm, pmd_t *pmd, spinlock_t *pml,
  */
 static unsigned int freept_unlink(struct mm_struct *mm, pmd_t *pmd,
 				  unsigned long base, unsigned long *slots,
-				  unsigned long max, unsigned long *nr_freed)
+				  unsigned long max, struct freept_control *fc)
 {
 	struct freept_batch batch = { };
 	unsigned long start = 0, end = 0;
@@ -465,7 +508,7 @@ static unsigned int freept_unlink(struct mm_struct *mm, pmd_t *pmd,
 			break;
 		}
 		__clear_bit(i, slots);
-		if (!freept_unlink_one(mm, pmd + i, pml, &batch))
+		if (!freept_unlink_one(mm, pmd + i, pml, &batch, fc))
 			continue;
 		if (!end)
 			start = base + i * PMD_SIZE;
@@ -488,8 +531,9 @@ static unsigned int freept_unlink(struct mm_struct *mm, pmd_t *pmd,
 	}
 	spin_unlock(pml);
 
-	freept_free(&batch);
-	*nr_freed += batch.nr;
+	freept_free(&batch, fc);
+	fc->nr_freed += batch.nr;
+	fc->nr_to_free -= batch.nr;
 	return next;
 }
 
@@ -536,15 +580,12 @@ static void freept_pmd_range(struct mm_struct *mm, pmd_t *pmd, unsigned long end
 	if (weight >= FREEPT_FILTER_LEAST)
 		freept_filter_prepare(mm);
 	do {
-		unsigned long nr_freed = 0;
+		unsigned long nr_freed = fc->nr_freed;
 		unsigned int next;
 
 		next = freept_unlink(mm, pmd, base, slots,
-				     min(fc->nr_to_free, hold->nr_to_free),
-				     &nr_freed);
-		fc->nr_freed += nr_freed;
-		fc->nr_to_free -= nr_freed;
-		hold->nr_to_free -= nr_freed;
+				     min(fc->nr_to_free, hold->nr_to_free), fc);
+		hold->nr_to_free -= fc->nr_freed - nr_freed;
 		if (next == PTRS_PER_PMD)
 			break;
 		/* go on with what was looked at, or come back for it */

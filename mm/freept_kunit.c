@@ -292,7 +292,8 @@ static void fk_busy(struct kunit *test)
 /* A walker that has mapped a table keeps it, its lock and its type, by RCU */
 static void fk_rcu(struct kunit *test)
 {
-	unsigned long nr_freed = 0, addr = fk_populate(test);
+	unsigned long addr = fk_populate(test);
+	struct freept_control fc = fk_control(addr);
 	DECLARE_BITMAP(slots, PTRS_PER_PMD);
 	struct page *page;
 	spinlock_t *ptl;	/* of the table that vanishes */
@@ -314,8 +315,8 @@ static void fk_rcu(struct kunit *test)
 	bitmap_zero(slots, PTRS_PER_PMD);
 	__set_bit(pmd_index(addr), slots);
 	freept_unlink(current->mm, pmd - pmd_index(addr), addr & PUD_MASK, slots,
-		      FREEPT_HOLD_FREE, &nr_freed);
-	KUNIT_EXPECT_EQ(test, nr_freed, 1);
+		      FREEPT_HOLD_FREE, &fc);
+	KUNIT_EXPECT_EQ(test, fc.nr_freed, 1);
 	KUNIT_EXPECT_TRUE(test, pmd_none(*pmd));
 	/* what a walker does next: lock, look again, find it gone */
 	spin_lock(ptl);

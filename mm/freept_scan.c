@@ -33,6 +33,7 @@
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
 #include <linux/math64.h>
+#include <linux/memcontrol-ptfree.h>
 #include <linux/mm.h>
 #include <linux/oom.h>
 #include <linux/pid.h>
@@ -86,7 +87,14 @@ static unsigned long freept_delay(void)
 /* Shall background work be done for this mm? */
 static bool freept_wanted(struct mm_struct *mm)
 {
-	return READ_ONCE(freept_mode) == FREEPT_ALWAYS;
+	switch (READ_ONCE(freept_mode)) {
+	case FREEPT_ALWAYS:
+		return true;
+	case FREEPT_ASKED:
+		return memcg_pt_asked(mm);
+	default:
+		return false;
+	}
 }
 
 /* Is a piece for @mm overdue by @grace ticks? */
@@ -106,20 +114,24 @@ static bool freept_due(struct mm_struct *mm, unsigned long grace)
 	return false;
 }
 
-/*
- * The time to pay for in pauses: that spent on looking at tables that then were
- * not freed.  If a look took much longer than it can, it was interrupted.
+/**
+ * freept_price - the time to pay for in pauses
+ * @scan_ns: time that looking took
+ * @nr_scanned: tables looked at
+ * @nr_freed: tables freed of those
+ *
+ * Context: Any.
+ * Return: ns spent on looking at tables that then were not freed.  If a look
+ * took much longer than it can, it was interrupted: that does not count.
  */
-static u64 freept_price(struct freept_control *fc)
+u64 freept_price(u64 scan_ns, unsigned long nr_scanned, unsigned long nr_freed)
 {
-	u64 price = min(fc->scan_ns, NSEC_PER_MSEC +
-			fc->nr_scanned * 2 * NSEC_PER_USEC);
+	u64 price = min(scan_ns, NSEC_PER_MSEC + nr_scanned * 2 * NSEC_PER_USEC);
 
-	if (!fc->nr_scanned)
+	if (!nr_scanned)
 		return price;
-	return div64_ul(price * (fc->nr_scanned -
-				 min(fc->nr_freed, fc->nr_scanned)),
-			fc->nr_scanned);
+	return div64_ul(price * (nr_scanned - min(nr_freed, nr_scanned)),
+			nr_scanned);
 }
 
 /*
@@ -155,7 +167,7 @@ static u64 freept_piece(struct mm_struct *mm, unsigned long grace,
 	fc.nr_to_free = nr_to_free;
 
 	ret = freept_reclaim_mm(mm, &fc);
-	price = freept_price(&fc);
+	price = freept_price(fc.scan_ns, fc.nr_scanned, fc.nr_freed);
 	pause = nsecs_to_jiffies64(price * FREEPT_PACE) + 1;
 
 	if (fc.start >= fc.end) {	/* end of the address space and of the run */
@@ -182,14 +194,53 @@ static void freept_task_work(struct callback_head *work)
 	struct task_struct *p = current;
 	struct mm_struct *mm = p->mm;
 	bool more = false;
+	u64 price;
 
 	work->next = work;	/* not queued: the tick may do so again */
 	/* exit_task_work() comes after exit_mm() */
 	if (!mm || (p->flags & PF_EXITING))
 		return;
+	memcg_pt_return_to_user();
 	/* one hold of the mmap lock: the task has other things to do */
-	p->freept_exec = p->se.sum_exec_runtime + FREEPT_PACE *
-			 freept_piece(mm, 0, FREEPT_HOLD_FREE, &more);
+	price = freept_piece(mm, 0, FREEPT_HOLD_FREE, &more);
+	if (price)
+		p->freept_exec = p->se.sum_exec_runtime + FREEPT_PACE * price;
+}
+
+/*
+ * Kernel threads with a borrowed mm, io workers and vhost tasks return to user
+ * space late or never.
+ */
+static bool freept_returns_to_user(struct task_struct *p)
+{
+	return p->mm && !(p->flags & (PF_EXITING | PF_KTHREAD | PF_IO_WORKER |
+				      PF_USER_WORKER));
+}
+
+/* No page allocation under rq lock; nobody is woken or interrupted */
+static bool freept_queue(struct task_struct *p)
+{
+	return p->freept_work.next != &p->freept_work ||
+	       !task_work_add(p, &p->freept_work, TWA_RESUME | TWAF_NO_ALLOC);
+}
+
+/**
+ * freept_notify - have current look at its budgets on return to user space
+ *
+ * Context: Process context.
+ * Return: false if current will not return, or not soon.
+ */
+bool freept_notify(void)
+{
+	unsigned long flags;
+	bool queued;
+
+	if (!freept_returns_to_user(current))
+		return false;
+	local_irq_save(flags);	/* the tick queues the same work */
+	queued = freept_queue(current);
+	local_irq_restore(flags);
+	return queued;
 }
 
 /**
@@ -200,6 +251,7 @@ static void freept_task_work(struct callback_head *work)
  */
 void freept_task_init(struct task_struct *p)
 {
+	memcg_pt_task_init(p);
 	p->freept_exec = 0;
 	init_task_work(&p->freept_work, freept_task_work);
 	p->freept_work.next = &p->freept_work;
@@ -207,22 +259,13 @@ void freept_task_init(struct task_struct *p)
 
 void __freept_tick(struct task_struct *curr)
 {
-	struct callback_head *work = &curr->freept_work;
-	struct mm_struct *mm = curr->mm;
-
-	/*
-	 * Kernel threads with a borrowed mm, io workers and vhost tasks return
-	 * to user space late or never; a real-time task does as it is told, on
-	 * time.
-	 */
-	if (!mm || work->next != work || rt_or_dl_task(curr) ||
-	    (curr->flags & (PF_EXITING | PF_KTHREAD | PF_IO_WORKER | PF_USER_WORKER)))
+	/* a real-time task does as it is told, on time */
+	if (!freept_returns_to_user(curr) || rt_or_dl_task(curr))
 		return;
-	if (!freept_due(mm, 0) || curr->se.sum_exec_runtime < curr->freept_exec)
+	if (!freept_due(curr->mm, 0) ||
+	    curr->se.sum_exec_runtime < curr->freept_exec)
 		return;
-
-	/* No page allocation under rq lock; nobody is woken or interrupted */
-	task_work_add(curr, work, TWA_RESUME | TWAF_NO_ALLOC);
+	freept_queue(curr);
 }
 
 /* The mm of the process @pid if a piece is overdue, with a reference */
@@ -333,12 +376,16 @@ static int freept_thread(void *unused)
 	return 0;
 }
 
+static DEFINE_MUTEX(freept_lock);
+
 /* The settings have changed: is there anything to do in the background? */
 static void freept_update(void)
 {
+	lockdep_assert_held(&freept_lock);
 	if (!freept_enabled())
 		return;
-	if (freept_mode == FREEPT_ALWAYS)
+	if (freept_mode == FREEPT_ALWAYS ||
+	    (freept_mode == FREEPT_ASKED && memcg_pt_budgets_exist()))
 		static_branch_enable(&freept_background);
 	else
 		static_branch_disable(&freept_background);
@@ -346,17 +393,28 @@ static void freept_update(void)
 	wake_up(&freept_wait);
 }
 
+/**
+ * freept_budgets_changed - there are budgets for page tables now, or no more
+ *
+ * Context: Process context.
+ */
+void freept_budgets_changed(void)
+{
+	mutex_lock(&freept_lock);
+	freept_update();
+	mutex_unlock(&freept_lock);
+}
+
 static int freept_sysctl(const struct ctl_table *table, int write,
 			 void *buffer, size_t *lenp, loff_t *ppos)
 {
-	static DEFINE_MUTEX(lock);
 	int ret;
 
-	mutex_lock(&lock);
+	mutex_lock(&freept_lock);
 	ret = proc_dointvec_minmax(table, write, buffer, lenp, ppos);
 	if (!ret && write)
 		freept_update();
-	mutex_unlock(&lock);
+	mutex_unlock(&freept_lock);
 	return ret;
 }
 

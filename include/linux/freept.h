@@ -2,6 +2,7 @@
 #ifndef _LINUX_FREEPT_H
 #define _LINUX_FREEPT_H
 
+#include <linux/jiffies.h>
 #include <linux/jump_label.h>
 #include <linux/mm_types.h>
 #include <linux/sched.h>
@@ -21,6 +22,8 @@
 
 /* Wait for the mmap lock, until a fatal signal; without it: trylock only */
 #define FREEPT_WAIT		BIT(0)
+/* Leave tables alone that were installed less than a jiffy ago */
+#define FREEPT_OLD		BIT(1)
 
 /**
  * struct freept_control - one request to the engine, and what became of it
@@ -32,9 +35,12 @@
  * @nr_to_scan: tables to look at, at the most; on return, what is left.  Holes,
  *	and mappings that are passed over, count as well, as one table each.
  * @nr_to_free: tables to free, at the most; on return, what is left
- * @flags: FREEPT_WAIT or 0
+ * @flags: FREEPT_WAIT, FREEPT_OLD, or 0
+ * @memcg: a cgroup of which @nr_charged is told, or NULL
  * @nr_scanned: tables looked at
  * @nr_freed: tables unlinked and handed to RCU
+ * @nr_charged: of @nr_freed, those that are charged to @memcg or below
+ * @nr_young: tables that were left for FREEPT_OLD
  * @scan_ns: time spent on looking
  * @free_ns: time spent on unlinking, flushing and freeing
  *
@@ -50,8 +56,11 @@ struct freept_control {
 	unsigned long nr_to_scan;
 	unsigned long nr_to_free;
 	unsigned int flags;
+	struct mem_cgroup *memcg;
 	unsigned long nr_scanned;
 	unsigned long nr_freed;
+	unsigned long nr_charged;
+	unsigned long nr_young;
 	u64 scan_ns;
 	u64 free_ns;
 };
@@ -73,22 +82,30 @@ void freept_mm_init(struct mm_struct *mm);
 void freept_mm_destroy(struct mm_struct *mm);
 void freept_task_init(struct task_struct *p);
 
-void __freept_table_installed(struct mm_struct *mm, pmd_t *pmd);
+void __freept_refault(struct mm_struct *mm, pmd_t *pmd);
 
 /**
- * freept_table_installed - a PTE table was put where there was none
+ * freept_table_installed - a PTE table is put where there was none
  * @mm: the mm
- * @pmd: the PMD entry that points to it now
+ * @pmd: the PMD entry that points to it
+ * @table: the table
  *
- * Counts ptrefault if the engine emptied that slot a short while ago.
+ * Notes when that was, and counts ptrefault if the engine emptied that slot a
+ * short while ago.
  *
  * Context: The lock of the PMD table is held.
  */
-static inline void freept_table_installed(struct mm_struct *mm, pmd_t *pmd)
+static inline void freept_table_installed(struct mm_struct *mm, pmd_t *pmd,
+					  pgtable_t table)
 {
+	page_ptdesc(table)->pt_index = jiffies;
 	if (unlikely(READ_ONCE(mm->freept.filter)))
-		__freept_table_installed(mm, pmd);
+		__freept_refault(mm, pmd);
 }
+
+u64 freept_price(u64 scan_ns, unsigned long nr_scanned, unsigned long nr_freed);
+bool freept_notify(void);
+void freept_budgets_changed(void);
 
 DECLARE_STATIC_KEY_FALSE(freept_background);
 void __freept_tick(struct task_struct *curr);
@@ -117,7 +134,11 @@ static inline int freept_reclaim_mm(struct mm_struct *mm,
 static inline void freept_mm_init(struct mm_struct *mm) { }
 static inline void freept_mm_destroy(struct mm_struct *mm) { }
 static inline void freept_task_init(struct task_struct *p) { }
-static inline void freept_table_installed(struct mm_struct *mm, pmd_t *pmd) { }
+static inline void freept_table_installed(struct mm_struct *mm, pmd_t *pmd,
+					  pgtable_t table)
+{
+}
+
 static inline void freept_tick(struct task_struct *curr) { }
 
 #endif /* CONFIG_FREEPT */

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _LINUX_MEMCONTROL_PTFREE_H
+#define _LINUX_MEMCONTROL_PTFREE_H
+
+/*
+ * Page tables of memory cgroups: counting, budgets, reclaim.  The opening
+ * comment of mm/memcontrol-ptfree.c tells the contract.
+ */
+
+#include <linux/atomic.h>
+#include <linux/cgroup-defs.h>
+#include <linux/jump_label.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/page_counter.h>
+#include <linux/sched.h>
+#include <linux/workqueue.h>
+
+struct folio;
+struct mem_cgroup;
+struct mm_struct;
+
+#ifdef CONFIG_MEMCG_PTFREE
+
+enum memcg_pt_event {
+	MEMCG_PT_HIGH,
+	MEMCG_PT_MAX,
+	MEMCG_PT_OOM,
+	MEMCG_PT_OOM_KILL,
+	MEMCG_PT_NR_EVENTS,
+};
+
+/* No attempt before @retry, @earliest if something is unmapped; in jiffies */
+struct memcg_pt_pause {
+	unsigned long retry;
+	unsigned long earliest;
+	unsigned int delay;
+};
+
+/* What a memory cgroup knows of its page tables */
+struct memcg_pt {
+	/* Tables charged to the cgroup and below, memory.pt.high and .max */
+	struct page_counter usage;
+
+	/*
+	 * Tables of the cgroup and below that were unlinked to be freed by RCU,
+	 * and those of them that were freed: the difference is in flight.
+	 */
+	atomic_long_t unlinked;
+	atomic_long_t freed;
+
+	struct memcg_pt_pause pause_high;
+	struct memcg_pt_pause pause_max;
+	atomic_t nr_unmaps;
+
+	/* One at a time: budgets, and requests to memory.pt_reclaim */
+	struct mutex budget_lock;
+	struct mutex request_lock;
+
+	/* For those who do not come back to user space: see memcg_pt_kick() */
+	struct delayed_work work;
+
+	/* Killed over memory.pt.max, with tables yet; under budget_lock */
+	struct mm_struct *victim;
+
+	bool limited;		/* has a budget: under pt_limits_lock */
+	bool warned;		/* that no kill can help */
+
+	atomic_long_t events[MEMCG_PT_NR_EVENTS];
+	atomic_long_t events_local[MEMCG_PT_NR_EVENTS];
+	struct cgroup_file events_file;
+	struct cgroup_file events_local_file;
+
+	/* Registered watchers of memory.pt.peak, under peaks_lock of the memcg */
+	struct list_head peaks;
+};
+
+DECLARE_STATIC_KEY_FALSE(memcg_pt_budgets);
+
+void memcg_pt_init(struct mem_cgroup *memcg, struct mem_cgroup *parent);
+void memcg_pt_reset(struct mem_cgroup *memcg);
+void memcg_pt_release(struct mem_cgroup *memcg);
+
+void memcg_pt_unlinked(struct mem_cgroup *memcg, unsigned int nr);
+void memcg_pt_freed(struct mem_cgroup *memcg, unsigned int nr);
+
+void __memcg_pt_return_to_user(void);
+bool __memcg_pt_asked(struct mm_struct *mm);
+void __memcg_pt_unmapped(struct mm_struct *mm);
+bool __memcg_pt_fork_stops(void);
+bool __memcg_pt_stop_populate(struct mm_struct *mm, unsigned long addr);
+bool __memcg_pt_retry_fork(void);
+unsigned long memcg_pt_usage(struct mem_cgroup *memcg);
+void memcg_pt_count_kill(struct mm_struct *mm);
+
+static inline bool memcg_pt_budgets_exist(void)
+{
+	return static_key_enabled(&memcg_pt_budgets);
+}
+
+static inline void memcg_pt_task_init(struct task_struct *p)
+{
+	p->memcg_pt_pending = false;
+	p->memcg_pt_over = 0;
+	p->memcg_pt_fork_stopped = 0;
+}
+
+/**
+ * memcg_pt_return_to_user - enforce the budgets that current has gone over
+ *
+ * Context: Task work, on return to user space: no locks are held.
+ */
+static inline void memcg_pt_return_to_user(void)
+{
+	if (unlikely(current->memcg_pt_pending))
+		__memcg_pt_return_to_user();
+}
+
+/**
+ * memcg_pt_asked - is there a budget that asks for background work on an mm?
+ * @mm: the mm
+ *
+ * Context: Any, run-queue locks included.
+ */
+static inline bool memcg_pt_asked(struct mm_struct *mm)
+{
+	return static_branch_unlikely(&memcg_pt_budgets) && __memcg_pt_asked(mm);
+}
+
+/**
+ * memcg_pt_unmapped - entries were removed from the page tables of an mm
+ * @mm: the mm
+ *
+ * Ends the back-off of budgets that had found nothing to free there.
+ *
+ * Context: Any in which a work item can be queued.
+ */
+static inline void memcg_pt_unmapped(struct mm_struct *mm)
+{
+	if (static_branch_unlikely(&memcg_pt_budgets))
+		__memcg_pt_unmapped(mm);
+}
+
+/**
+ * memcg_pt_fork_stops - may fork not allocate another table?
+ *
+ * Context: Process context; locks may be held.
+ * Return: true if current's next table would be over a memory.pt.max; fork is
+ * to be undone then, and memcg_pt_retry_fork() tells whether to try again.
+ */
+static inline bool memcg_pt_fork_stops(void)
+{
+	return static_branch_unlikely(&memcg_pt_budgets) && __memcg_pt_fork_stops();
+}
+
+/**
+ * memcg_pt_retry_fork - fork has failed: try once more?
+ *
+ * Reclaims from the cgroups that are at their memory.pt.max, if that is what
+ * stopped the fork.
+ *
+ * Context: Process context, no mmap lock is held.  May sleep.
+ */
+static inline bool memcg_pt_retry_fork(void)
+{
+	return unlikely(current->memcg_pt_fork_stopped) && __memcg_pt_retry_fork();
+}
+
+/**
+ * memcg_pt_stop_populate - may current not populate @addr?
+ * @mm: current's mm
+ * @addr: the address, for which no page is there
+ *
+ * Context: mmap lock held for reading, or for writing.  May sleep: reclaims.
+ * Return: true if a table is needed and would be over a memory.pt.max.
+ */
+static inline bool memcg_pt_stop_populate(struct mm_struct *mm, unsigned long addr)
+{
+	return static_branch_unlikely(&memcg_pt_budgets) &&
+	       __memcg_pt_stop_populate(mm, addr);
+}
+
+#else /* !CONFIG_MEMCG_PTFREE */
+
+static inline void memcg_pt_init(struct mem_cgroup *memcg, struct mem_cgroup *parent) { }
+static inline void memcg_pt_reset(struct mem_cgroup *memcg) { }
+static inline void memcg_pt_release(struct mem_cgroup *memcg) { }
+static inline void memcg_pt_unlinked(struct mem_cgroup *memcg, unsigned int nr) { }
+static inline void memcg_pt_freed(struct mem_cgroup *memcg, unsigned int nr) { }
+static inline bool memcg_pt_budgets_exist(void) { return false; }
+static inline void memcg_pt_task_init(struct task_struct *p) { }
+static inline void memcg_pt_return_to_user(void) { }
+static inline bool memcg_pt_asked(struct mm_struct *mm) { return false; }
+static inline void memcg_pt_unmapped(struct mm_struct *mm) { }
+static inline bool memcg_pt_fork_stops(void) { return false; }
+static inline bool memcg_pt_retry_fork(void) { return false; }
+static inline bool memcg_pt_stop_populate(struct mm_struct *mm, unsigned long addr)
+{
+	return false;
+}
+static inline unsigned long memcg_pt_usage(struct mem_cgroup *memcg) { return 1; }
+static inline void memcg_pt_count_kill(struct mm_struct *mm) { }
+
+#endif /* CONFIG_MEMCG_PTFREE */
+#endif /* _LINUX_MEMCONTROL_PTFREE_H */

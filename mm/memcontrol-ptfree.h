@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef __MM_MEMCONTROL_PTFREE_H
+#define __MM_MEMCONTROL_PTFREE_H
+
+/*
+ * Between mm/memcontrol.c, mm/memcontrol-ptfree.c (counter, files, events),
+ * mm/memcontrol-ptbudget.c (budgets) and mm/memcontrol-ptreclaim.c (passes over
+ * the processes of a cgroup).
+ */
+
+#include <linux/freept.h>
+#include <linux/kernfs.h>
+#include <linux/memcontrol.h>
+#include <linux/seq_file.h>
+
+/* mm/memcontrol.c: how a limit and a peak are shown and set */
+int seq_puts_memcg_tunable(struct seq_file *m, unsigned long value);
+int peak_open(struct kernfs_open_file *of);
+void peak_release(struct kernfs_open_file *of);
+int peak_show(struct seq_file *sf, void *v, struct page_counter *pc);
+ssize_t peak_write(struct kernfs_open_file *of, char *buf, size_t nbytes,
+		   loff_t off, struct page_counter *pc,
+		   struct list_head *watchers);
+
+#ifdef CONFIG_MEMCG_PTFREE
+
+/* Tables of a task over memory.pt.max before it reclaims inside a charge */
+#define MEMCG_PT_OVERSHOOT	64
+
+/* Who enforces a budget, and so what may be done */
+enum memcg_pt_caller {
+	MEMCG_PT_CHARGE,	/* inside a charge: locks are held, no waiting */
+	MEMCG_PT_POPULATE,	/* mmap lock held for reading: no OOM kill */
+	MEMCG_PT_FORK,		/* no locks; all that there is, no OOM kill */
+	MEMCG_PT_RETURN,	/* on return to user space */
+	MEMCG_PT_WRITE,		/* a write to memory.pt.max */
+	MEMCG_PT_WORKER,
+};
+
+/* mm/memcontrol-ptfree.c */
+void memcg_pt_count(struct mem_cgroup *memcg, enum memcg_pt_event event);
+
+/**
+ * struct memcg_pt_pass - one pass over the processes of a cgroup and below
+ * @memcg: the cgroup
+ * @id: what mms that it has been through are marked with
+ * @request: for memory.pt_reclaim: @nr counts, and any signal ends it
+ * @target: of a budget: ends when settled usage has come down to this
+ * @nr: of a request: ends when so many tables are freed
+ * @nr_counted: tables freed of those charged to @memcg or below; all, if it is
+ *	the root
+ * @nr_freed: tables freed
+ * @wasted_ns: time spent on looking at tables that were not freed
+ * @again: some mm was busy, or had tables that were too young
+ */
+struct memcg_pt_pass {
+	struct mem_cgroup *memcg;
+	int id;
+	bool request;
+	unsigned long target;
+	unsigned long nr;
+	unsigned long nr_counted;
+	unsigned long nr_freed;
+	u64 wasted_ns;
+	bool again;
+};
+
+/* Time between two visits to a busy mm */
+#define MEMCG_PT_VISIT_DELAY	msecs_to_jiffies(10)
+
+/* mm/memcontrol-ptreclaim.c */
+unsigned long memcg_pt_in_flight(struct mem_cgroup *memcg);
+unsigned long memcg_pt_settled(struct mem_cgroup *memcg);
+void memcg_pt_wait_in_flight(struct mem_cgroup *memcg, unsigned long nr);
+void memcg_pt_pass_init(struct memcg_pt_pass *pass, struct mem_cgroup *memcg);
+int memcg_pt_piece(struct memcg_pt_pass *pass, struct mm_struct *mm,
+		   struct freept_control *fc);
+void memcg_pt_walk_mm(struct memcg_pt_pass *pass, struct mm_struct *mm);
+void memcg_pt_walk_subtree(struct memcg_pt_pass *pass);
+int memcg_pt_reclaim(struct mem_cgroup *memcg, unsigned long nr);
+
+/* mm/memcontrol-ptbudget.c */
+void memcg_pt_pause_end(struct memcg_pt_pause *pause);
+void memcg_pt_work(struct work_struct *work);
+void memcg_pt_kick(struct mem_cgroup *memcg, unsigned long delay);
+void memcg_pt_over_budget(struct mem_cgroup *memcg);
+void memcg_pt_overshoot(void);
+bool memcg_pt_enforce_max(struct mem_cgroup *memcg, enum memcg_pt_caller caller);
+
+#endif /* CONFIG_MEMCG_PTFREE */
+#endif /* __MM_MEMCONTROL_PTFREE_H */
