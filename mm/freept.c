@@ -353,42 +353,33 @@ static struct ptdesc *freept_chain_next(struct ptdesc *pt)
 static void freept_rcu_free(struct rcu_head *head)
 {
 	struct ptdesc *pt = container_of(head, struct ptdesc, pt_rcu_head);
-	struct mem_cgroup *memcg = NULL;
-	unsigned int nr = 0;
 
 	rcu_read_lock();
 	while (pt) {
 		struct ptdesc *next = freept_chain_next(pt);
 		struct mem_cgroup *owner = folio_memcg(ptdesc_folio(pt));
 
-		if (owner != memcg) {
-			if (nr)
-				memcg_pt_freed(memcg, nr);
-			memcg = owner;
-			nr = 0;
-		}
-		nr++;
 		pt->pt_index = 0;
 		pagetable_pte_dtor(pt);
+		/* one by one: what is uncharged shall not be in flight as well */
+		memcg_pt_freed(owner, 1);
 		pagetable_free(pt);
 		pt = next;
 	}
-	memcg_pt_freed(memcg, nr);
 	rcu_read_unlock();
 }
 
-/* Tables of one owner were unlinked, and wait for RCU from now on */
-static void freept_count_unlinked(struct mem_cgroup *memcg, unsigned int nr,
-				  struct freept_control *fc)
+/* Tables that were charged to @memcg, or to nobody, are freed */
+static void freept_count_memcg(struct mem_cgroup *memcg, unsigned int nr,
+			       struct freept_control *fc)
 {
-	if (!nr)
-		return;
-	memcg_pt_unlinked(memcg, nr);
-	if (!memcg)
+#ifdef CONFIG_MEMCG
+	if (!memcg || !nr)
 		return;
 	count_memcg_events(memcg, PTFREE, nr);
 	if (fc->memcg && mem_cgroup_is_descendant(memcg, fc->memcg))
 		fc->nr_charged += nr;
+#endif
 }
 
 /*
@@ -408,22 +399,21 @@ static void freept_free(struct freept_batch *batch, struct freept_control *fc)
 		struct mem_cgroup *owner = folio_memcg(ptdesc_folio(pt));
 
 		if (owner != memcg) {
-			freept_count_unlinked(memcg, nr_memcg, fc);
+			freept_count_memcg(memcg, nr_memcg, fc);
 			memcg = owner;
 			nr_memcg = 0;
 		}
 		nr_memcg++;
 		if (++in_chain == FREEPT_RCU_BATCH || !next) {
-			/* first counted, then on the way */
-			freept_count_unlinked(memcg, nr_memcg, fc);
-			nr_memcg = 0;
 			pt->pt_index = 0;
-			call_rcu(&head->pt_rcu_head, freept_rcu_free);
+			/* memory that somebody may be waiting for: not lazily */
+			call_rcu_hurry(&head->pt_rcu_head, freept_rcu_free);
 			head = next;
 			in_chain = 0;
 		}
 		pt = next;
 	}
+	freept_count_memcg(memcg, nr_memcg, fc);
 	rcu_read_unlock();
 	count_vm_events(PTFREE, batch->nr);
 }
@@ -464,8 +454,13 @@ static bool freept_unlink_one(struct mm_struct *mm, pmd_t *pmd, spinlock_t *pml,
 		__acquire(ptl);
 	/* Not one entry can be added between this look and the clearing */
 	empty = freept_table_empty((pte_t *)pmd_page_vaddr(pmdval));
-	if (empty)
+	if (empty) {
+		/* first counted as in flight, then no longer to be found */
+		rcu_read_lock();
+		memcg_pt_unlinked(folio_memcg(ptdesc_folio(pt)), 1);
+		rcu_read_unlock();
 		pmd_clear(pmd);
+	}
 	if (ptl != pml)
 		spin_unlock(ptl);
 	else

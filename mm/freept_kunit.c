@@ -346,6 +346,51 @@ static void fk_refault(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, *place, 0);
 }
 
+static void fk_stamp(unsigned long addr, unsigned long when)
+{
+	unsigned int i;
+
+	for (i = 0; i < FK_TABLES; i++) {
+		pmd_t *pmd = mm_find_pmd(current->mm, addr + i * PMD_SIZE);
+
+		if (pmd && !pmd_none(*pmd))
+			page_ptdesc(pmd_pgtable(*pmd))->pt_index = when;
+	}
+}
+
+/* FREEPT_OLD: a table that was installed a moment ago may be about to be used */
+static void fk_young(struct kunit *test)
+{
+	unsigned long addr = fk_populate(test);
+	struct freept_control fc;
+	unsigned int i, tries = 100;
+	unsigned long when;
+
+	fk_zap(addr, FK_TABLES * PMD_SIZE);
+	do {	/* a moment is two ticks: we can be late */
+		KUNIT_ASSERT_NE(test, tries--, 0);
+		when = jiffies;
+		fk_stamp(addr, when);
+		fc = fk_control(addr);
+		fc.flags |= FREEPT_OLD;
+		KUNIT_EXPECT_EQ(test, freept_reclaim_mm(current->mm, &fc), 0);
+		if (jiffies - when <= 1)
+			break;
+		for (i = 0; i < FK_TABLES; i++)
+			fk_touch(test, addr + i * PMD_SIZE);
+		fk_zap(addr, FK_TABLES * PMD_SIZE);
+	} while (true);
+	KUNIT_EXPECT_EQ(test, fc.nr_freed, 0);
+	KUNIT_EXPECT_EQ(test, fc.nr_young, FK_TABLES);
+
+	fk_stamp(addr, jiffies - 2);
+	fc = fk_control(addr);
+	fc.flags |= FREEPT_OLD;
+	KUNIT_EXPECT_EQ(test, freept_reclaim_mm(current->mm, &fc), 0);
+	KUNIT_EXPECT_EQ(test, fc.nr_freed, FK_TABLES);
+	KUNIT_EXPECT_EQ(test, fc.nr_young, 0);
+}
+
 static int fk_init(struct kunit *test)
 {
 	if (!freept_enabled())
@@ -363,6 +408,7 @@ static struct kunit_case fk_cases[] = {
 	KUNIT_CASE(fk_busy),
 	KUNIT_CASE(fk_rcu),
 	KUNIT_CASE(fk_refault),
+	KUNIT_CASE(fk_young),
 	{}
 };
 

@@ -74,9 +74,14 @@ static DECLARE_WAIT_QUEUE_HEAD(freept_wait);
  */
 static unsigned int freept_generation __read_mostly = 1;
 
+/* Is there anybody for whom background work is to be done? */
 static bool freept_active(void)
 {
-	return static_key_enabled(&freept_background);
+	int mode = READ_ONCE(freept_mode);
+
+	return freept_enabled() &&
+	       (mode == FREEPT_ALWAYS ||
+		(mode == FREEPT_ASKED && memcg_pt_budgets_exist()));
 }
 
 static unsigned long freept_delay(void)
@@ -384,8 +389,7 @@ static void freept_update(void)
 	lockdep_assert_held(&freept_lock);
 	if (!freept_enabled())
 		return;
-	if (freept_mode == FREEPT_ALWAYS ||
-	    (freept_mode == FREEPT_ASKED && memcg_pt_budgets_exist()))
+	if (freept_active())
 		static_branch_enable(&freept_background);
 	else
 		static_branch_disable(&freept_background);
@@ -394,14 +398,20 @@ static void freept_update(void)
 }
 
 /**
- * freept_budgets_changed - there are budgets for page tables now, or no more
+ * freept_budgets_exist - there are budgets for page tables from now on
+ *
+ * Budgets can be set and removed by whoever a cgroup is delegated to: nothing
+ * is patched when the last one goes, and nobody's times are made void.
  *
  * Context: Process context.
  */
-void freept_budgets_changed(void)
+void freept_budgets_exist(void)
 {
 	mutex_lock(&freept_lock);
-	freept_update();
+	if (freept_active()) {
+		static_branch_enable(&freept_background);
+		wake_up(&freept_wait);
+	}
 	mutex_unlock(&freept_lock);
 }
 

@@ -36,10 +36,11 @@
 
 #include <linux/cgroup.h>
 #include <linux/freept.h>
+#include <linux/fs.h>
+#include <linux/hugetlb_inline.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/oom.h>
-#include <linux/sched/clock.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
@@ -50,8 +51,8 @@
 /* Visits to a busy mm in one pass */
 #define PT_VISITS		3
 
-/* Attempts with some success that one caller makes over memory.pt.max */
-#define PT_ATTEMPTS		16
+/* Holds of mmap locks inside a charge, whose caller holds one himself */
+#define PT_CHARGE_PIECES	16
 
 /* Pauses: at the most, and in multiples of the time that was wasted */
 #define PT_PAUSE_MAX		(10 * HZ)
@@ -76,11 +77,29 @@ static unsigned long pt_price(u64 wasted_ns)
 	return nsecs_to_jiffies64(wasted_ns * PT_PACE + TICK_NSEC - 1);
 }
 
+/**
+ * memcg_pt_paused - was nothing to be had a short while ago?
+ * @pause: of which budget
+ * @usage: tables that are charged now
+ *
+ * Context: Any.
+ * Return: true if an attempt would be for nothing.  Not if usage has grown by
+ * more than a sixteenth, or what one task may be over, since then.
+ */
+bool memcg_pt_paused(struct memcg_pt_pause *pause, unsigned long usage)
+{
+	unsigned long then = READ_ONCE(pause->usage);
+
+	return time_before(jiffies, READ_ONCE(pause->retry)) &&
+	       usage <= then + max(then / 16, (unsigned long)MEMCG_PT_OVERSHOOT);
+}
+
 /*
  * Nothing was found: no attempt for a while, twice as long as the last time.  An
  * unmapping in one of the mms that were visited shortens that, but not to less
  * than PT_PACE times what the pass took: this keeps the cost at a 64th of the
- * time, whatever the program does.
+ * time, whatever the program does.  At the end of the pause the work item looks
+ * again, if no task has: not all who remove entries say so.
  */
 static void pt_back_off(struct mem_cgroup *memcg, struct memcg_pt_pause *pause,
 			u64 wasted_ns, int nr_unmaps)
@@ -90,12 +109,16 @@ static void pt_back_off(struct mem_cgroup *memcg, struct memcg_pt_pause *pause,
 				     PT_PAUSE_MAX);
 
 	delay = max_t(unsigned long, delay, least);
+	WRITE_ONCE(pause->usage, memcg_pt_usage(memcg));
 	WRITE_ONCE(pause->delay, delay);
 	WRITE_ONCE(pause->earliest, jiffies + least);
 	WRITE_ONCE(pause->retry, jiffies + delay);
 	smp_mb();	/* either we see the unmapping, or it sees the pause */
-	if (atomic_read(&memcg->pt.nr_unmaps) != nr_unmaps)
+	if (atomic_read(&memcg->pt.nr_unmaps) != nr_unmaps) {
 		WRITE_ONCE(pause->retry, jiffies + least);
+		delay = least;
+	}
+	memcg_pt_kick(memcg, delay + 1);
 }
 
 /* Returns the jiffies until an attempt makes sense again, ULONG_MAX: none */
@@ -113,6 +136,7 @@ void __memcg_pt_unmapped(struct mm_struct *mm)
 {
 	struct mem_cgroup *memcg;
 
+	smp_mb();	/* entries first: pairs with memcg_pt_piece() */
 	if (likely(!READ_ONCE(mm->freept.watched)))
 		return;
 	WRITE_ONCE(mm->freept.watched, false);
@@ -157,21 +181,33 @@ static unsigned long pt_target(unsigned long limit)
 struct pt_killable {
 	unsigned long sum;
 	unsigned long most;
+	int id;		/* mms that are counted are marked with */
+	bool dying;	/* somebody gives his tables back right now */
 };
 
-static int pt_add_killable(struct task_struct *task, void *arg)
+static int pt_add_killable(struct task_struct *p, void *arg)
 {
 	struct pt_killable *killable = arg;
-	unsigned long nr;
+	struct task_struct *task;
+	unsigned long nr = 0;
 
-	if (is_global_init(task) || (task->flags & PF_KTHREAD) ||
-	    task->signal->oom_score_adj == OOM_SCORE_ADJ_MIN)
+	if (is_global_init(p) || (p->flags & PF_KTHREAD))
 		return 0;
-	task = find_lock_task_mm(task);
-	if (!task)
+	task = find_lock_task_mm(p);
+	if (!task) {
+		/* between exit_mm() and the end: nobody finds the mm any more */
+		killable->dying = true;
 		return 0;
+	}
 	__acquire(&task->alloc_lock);	/* find_lock_task_mm() did */
-	nr = mm_pgtables_bytes(task->mm) / PAGE_SIZE;
+	if (task->signal->flags & SIGNAL_GROUP_EXIT)
+		killable->dying = true;
+	else if (task->signal->oom_score_adj != OOM_SCORE_ADJ_MIN &&
+		 !test_bit(MMF_OOM_SKIP, &task->mm->flags) &&
+		 !in_vfork(task) &&
+		 READ_ONCE(task->mm->freept.pass) != killable->id)
+		nr = mm_pgtables_bytes(task->mm) / PAGE_SIZE;
+	WRITE_ONCE(task->mm->freept.pass, killable->id);
 	task_unlock(task);
 	killable->sum += nr;
 	killable->most = max(killable->most, nr);
@@ -184,15 +220,11 @@ static int pt_add_killable(struct task_struct *task, void *arg)
  * killed have not as many as have to go, and none of them has the greater part,
  * then it is not their fault.
  */
-static bool pt_kill_helps(struct mem_cgroup *memcg, unsigned long max)
+static bool pt_kill_helps(struct pt_killable *killable, unsigned long settled,
+			  unsigned long max)
 {
-	struct pt_killable killable = { };
-	unsigned long settled;
-
-	mem_cgroup_scan_tasks(memcg, pt_add_killable, &killable);
-	settled = memcg_pt_settled(memcg);
-	return killable.sum && (killable.sum + max >= settled ||
-				killable.most >= settled / 2);
+	return killable->sum && (killable->sum + max >= settled ||
+				 killable->most >= (settled + 1) / 2);
 }
 
 /* Has the last victim tables yet?  Context: budget_lock is held. */
@@ -209,97 +241,121 @@ static bool pt_victim_alive(struct mem_cgroup *memcg)
 	return false;
 }
 
+/* Wait until usage falls under @max.  Returns whether it has fallen at all. */
+static bool pt_wait_exit(struct mem_cgroup *memcg, unsigned long max,
+			 enum memcg_pt_caller caller)
+{
+	unsigned long end = jiffies + (caller == MEMCG_PT_WRITE ? 10 * HZ : HZ);
+	unsigned long before = memcg_pt_settled(memcg);
+
+	while (memcg_pt_settled(memcg) > max && time_before(jiffies, end)) {
+		if (caller == MEMCG_PT_WRITE ? signal_pending(current) :
+					       fatal_signal_pending(current))
+			break;
+		/* the rest of what was his, or another one's turn */
+		if (memcg->pt.victim && !pt_victim_alive(memcg))
+			break;
+		schedule_timeout_idle(MEMCG_PT_VISIT_DELAY);
+	}
+	return memcg_pt_settled(memcg) < before;
+}
+
+static void pt_say(struct mem_cgroup *memcg, unsigned long max, const char *what)
+{
+	char path[256];
+
+	cgroup_path(memcg->css.cgroup, path, sizeof(path));
+	pr_warn("page tables: usage %lukB, limit %lukB, %s, in %s\n",
+		memcg_pt_usage(memcg) << (PAGE_SHIFT - 10),
+		max << (PAGE_SHIFT - 10), what, path);
+}
+
 /*
- * Have a process killed.  mem_cgroup_out_of_memory() would see the margin that
- * memory.max has, and let everybody live.
+ * A complete pass has found nothing.  Have a process killed, but not while one
+ * is dying.  mem_cgroup_out_of_memory() would see the margin that memory.max
+ * has, and let everybody live.
  *
- * Returns whether there is a process that dies, to wait for.
+ * Returns whether usage has fallen, or that may be so after another pass.
  * Context: budget_lock is held, no mmap lock is.
  */
-static bool pt_oom(struct mem_cgroup *memcg, unsigned long max)
+static bool pt_oom(struct mem_cgroup *memcg, unsigned long max,
+		   enum memcg_pt_caller caller)
 {
+	struct pt_killable killable = { .id = memcg_pt_new_id() };
 	struct oom_control oc = {
 		.memcg = memcg,
 		.gfp_mask = GFP_KERNEL,
 		.pagetables = true,
 	};
-	bool ret = true;
+	bool ret = false;
 
-	if (pt_victim_alive(memcg))
+	if (!memcg_pt_wait_freed(memcg, HZ))
+		return false;
+	if (memcg_pt_settled(memcg) <= max)
 		return true;
+	if (pt_victim_alive(memcg))
+		return pt_wait_exit(memcg, max, caller);
+
+	mem_cgroup_scan_tasks(memcg, pt_add_killable, &killable);
+	if (killable.dying && pt_wait_exit(memcg, max, caller))
+		return true;
+	if (caller == MEMCG_PT_WRITE ? signal_pending(current) :
+				       fatal_signal_pending(current))
+		return false;
 
 	memcg_pt_count(memcg, MEMCG_PT_OOM);
-	if (!pt_kill_helps(memcg, max)) {
-		if (!memcg->pt.warned) {
-			memcg->pt.warned = true;
-			pr_warn("over memory.pt.max, nothing to free, and no kill can help: ");
-			pr_cont_cgroup_path(memcg->css.cgroup);
-			pr_cont("\n");
-		}
+	if (!pt_kill_helps(&killable, memcg_pt_settled(memcg), max)) {
+		if (!memcg->pt.warned)
+			pt_say(memcg, max, "nothing to free, and no kill can help");
+		memcg->pt.warned = true;
 		return false;
 	}
 
 	if (mutex_lock_killable(&oom_lock))
-		return true;
-	if (memcg_pt_settled(memcg) > max && !fatal_signal_pending(current) &&
-	    !(current->flags & PF_EXITING))
+		return false;
+	if (memcg_pt_settled(memcg) > max && !(current->flags & PF_EXITING))
 		ret = out_of_memory(&oc);
 	if (oc.victim) {
 		memcg->pt.victim = oc.victim;
-		pr_warn("page tables: usage %lukB, limit %lukB, killed for it in ",
-			memcg_pt_settled(memcg) << (PAGE_SHIFT - 10),
-			max << (PAGE_SHIFT - 10));
-		pr_cont_cgroup_path(memcg->css.cgroup);
-		pr_cont("\n");
+		pt_say(memcg, max, "a process was killed");
 	}
 	mutex_unlock(&oom_lock);
-	return ret;
-}
-
-/* Give a victim the time to exit, a second at the most */
-static void pt_wait_victim(struct mem_cgroup *memcg, unsigned long max)
-{
-	unsigned long end = jiffies + HZ;
-
-	while (memcg_pt_settled(memcg) > max && time_before(jiffies, end) &&
-	       !fatal_signal_pending(current))
-		schedule_timeout_killable(MEMCG_PT_VISIT_DELAY);
+	return ret && pt_wait_exit(memcg, max, caller);
 }
 
 /*
- * A pass was not enough.  What else can the caller do?  Returns false: nothing.
+ * A call that holds its own mmap lock for writing, such as mremap(), may be over
+ * by what it needs.  The work item would take its mm for one that is always
+ * busy, and have it killed.
  */
-static bool pt_last_resort(struct memcg_pt_pass *pass, enum memcg_pt_caller caller,
-			   unsigned int *visits, unsigned long max)
+static bool pt_others_can_read(struct mm_struct *mm)
 {
-	struct mem_cgroup *memcg = pass->memcg;
+	if (mm) {
+		if (!mmap_read_trylock(mm))
+			return false;
+		mmap_read_unlock(mm);
+	}
+	return true;
+}
 
-	if (caller == MEMCG_PT_POPULATE)
-		return false;
-	if (caller == MEMCG_PT_CHARGE) {
-		/* the work item may do what must not be done here */
-		memcg_pt_kick(memcg, 1);
-		return false;
+/* Does the caller have to look at all, or was there nothing a moment ago? */
+static bool pt_skip(struct mem_cgroup *memcg, enum memcg_pt_caller caller,
+		    unsigned long max)
+{
+	struct memcg_pt_pause *pause = &memcg->pt.pause_max;
+
+	switch (caller) {
+	case MEMCG_PT_WRITE:
+		return memcg_pt_settled(memcg) <= max;
+	case MEMCG_PT_FORK:
+	case MEMCG_PT_POPULATE:
+		/* there is an answer to give: no sooner than the pace allows */
+		return READ_ONCE(pause->delay) &&
+		       time_before(jiffies, READ_ONCE(pause->earliest));
+	default:
+		return memcg_pt_settled(memcg) <= max ||
+		       memcg_pt_paused(pause, memcg_pt_usage(memcg));
 	}
-	if (pass->again && ++*visits < PT_VISITS) {
-		pass->again = false;
-		schedule_timeout_killable(MEMCG_PT_VISIT_DELAY);
-		return true;
-	}
-	memcg_pt_wait_in_flight(memcg, 0);
-	if (caller == MEMCG_PT_FORK)
-		return false;
-	if (memcg_pt_settled(memcg) <= max)
-		return true;
-	if (memcg_pt_in_flight(memcg)) {
-		/* others free without pause: not the time to decide on a kill */
-		memcg_pt_kick(memcg, MEMCG_PT_VISIT_DELAY);
-		return false;
-	}
-	if (!pt_oom(memcg, max))
-		return false;
-	pt_wait_victim(memcg, max);
-	return memcg_pt_settled(memcg) <= max || !pt_victim_alive(memcg);
 }
 
 /**
@@ -307,19 +363,19 @@ static bool pt_last_resort(struct memcg_pt_pass *pass, enum memcg_pt_caller call
  * @memcg: the cgroup, not the root
  * @caller: who asks, and so what may be done
  *
+ * Makes one attempt.
+ *
  * Context: Process context; see enum memcg_pt_caller for the locks.
- * Return: true if there is a chance that another call gets further.
+ * Return: true if usage has fallen: another attempt may get further.
  */
 bool memcg_pt_enforce_max(struct mem_cgroup *memcg, enum memcg_pt_caller caller)
 {
-	/* what may fail or goes on later makes one attempt */
-	bool persistent = caller >= MEMCG_PT_RETURN;
 	struct memcg_pt_pause *pause = &memcg->pt.pause_max;
 	int nr_unmaps = atomic_read(&memcg->pt.nr_unmaps);
-	unsigned int attempts = 0, visits = 0;
-	bool counted = false, chance = true;
+	unsigned long max, before;
+	unsigned int visits = 0;
 	struct memcg_pt_pass pass;
-	unsigned long max;
+	bool ret = false;
 
 	if (caller == MEMCG_PT_CHARGE) {
 		if (!mutex_trylock(&memcg->pt.budget_lock))
@@ -328,52 +384,51 @@ bool memcg_pt_enforce_max(struct mem_cgroup *memcg, enum memcg_pt_caller caller)
 		return false;
 	}
 
-	memcg_pt_pass_init(&pass, memcg);
-	while (chance) {
-		max = READ_ONCE(memcg->pt.usage.max);
-		if (persistent && memcg_pt_settled(memcg) <= max)
-			break;
-		/* explicit calls have an answer to give */
-		if (fatal_signal_pending(current) ||
-		    ((caller == MEMCG_PT_CHARGE || caller == MEMCG_PT_RETURN ||
-		      caller == MEMCG_PT_WORKER) &&
-		     time_before(jiffies, READ_ONCE(pause->retry)))) {
-			chance = false;
-			break;
-		}
-		if (!counted)
-			memcg_pt_count(memcg, MEMCG_PT_MAX);
-		counted = true;
+	max = READ_ONCE(memcg->pt.usage.max);
+	if (pt_skip(memcg, caller, max))
+		goto unlock;
+	memcg_pt_count(memcg, MEMCG_PT_MAX);
 
-		pass.target = caller == MEMCG_PT_FORK ? 0 : pt_target(max);
-		pass.nr_freed = 0;
+	memcg_pt_pass_init(&pass, memcg);
+	pass.target = caller == MEMCG_PT_FORK ? 0 : pt_target(max);
+	pass.interruptible = caller == MEMCG_PT_WRITE || caller == MEMCG_PT_RETURN;
+	pass.may_wait = caller != MEMCG_PT_CHARGE;
+	if (caller == MEMCG_PT_CHARGE)
+		pass.pieces = PT_CHARGE_PIECES;
+	before = memcg_pt_settled(memcg);
+	for (;;) {
+		pass.again = false;
 		if (caller != MEMCG_PT_WRITE && current->mm)
 			memcg_pt_walk_mm(&pass, current->mm);
 		memcg_pt_walk_subtree(&pass);
-
-		if (caller != MEMCG_PT_FORK && memcg_pt_settled(memcg) <= max)
+		if (memcg_pt_settled(memcg) < max && caller != MEMCG_PT_FORK)
 			break;
-		if (persistent && pass.nr_freed) {
-			/* there may be more by now */
-			if (++attempts == PT_ATTEMPTS) {
-				memcg_pt_kick(memcg, MEMCG_PT_VISIT_DELAY);
-				break;
-			}
-			memcg_pt_pass_init(&pass, memcg);
-			visits = 0;
-			continue;
-		}
-		chance = pt_last_resort(&pass, caller, &visits, max);
+		if (!pass.again || !pass.may_wait || ++visits == PT_VISITS)
+			break;
+		schedule_timeout_killable(MEMCG_PT_VISIT_DELAY);
 	}
 
-	if (counted && persistent) {
-		if (memcg_pt_settled(memcg) <= READ_ONCE(memcg->pt.usage.max))
-			memcg_pt_pause_end(pause);
-		else if (!pass.nr_freed)
-			pt_back_off(memcg, pause, pass.wasted_ns, nr_unmaps);
-	}
+	if (caller == MEMCG_PT_FORK)
+		memcg_pt_wait_in_flight(memcg, 0, HZ);
+	ret = pass.nr_freed || memcg_pt_settled(memcg) < before;
+	if (!ret && caller >= MEMCG_PT_RETURN && !signal_pending(current))
+		ret = pt_oom(memcg, max, caller);
+
+	if (memcg_pt_settled(memcg) < max)
+		memcg_pt_pause_end(pause);
+	else if (ret)
+		memcg_pt_kick(memcg, MEMCG_PT_VISIT_DELAY);
+	else if (caller == MEMCG_PT_CHARGE ? pt_others_can_read(current->mm) :
+					     signal_pending(current))
+		/* what the caller may not do, or has no time for */
+		memcg_pt_kick(memcg, 1);
+	else if (caller == MEMCG_PT_CHARGE)
+		;	/* goes on when the call is done */
+	else
+		pt_back_off(memcg, pause, pass.wasted_ns, nr_unmaps);
+unlock:
 	mutex_unlock(&memcg->pt.budget_lock);
-	return chance;
+	return ret;
 }
 
 /* Over memory.pt.high: one piece of the caller's own mm.  Context: no locks. */
@@ -383,7 +438,7 @@ static void pt_piece_of_own(struct mem_cgroup *memcg, unsigned long high)
 	struct memcg_pt_pass pass;
 	DEFINE_FREEPT_CONTROL(fc);
 
-	if (time_before(jiffies, READ_ONCE(pause->retry)))
+	if (memcg_pt_paused(pause, memcg_pt_usage(memcg)))
 		return;
 	memcg_pt_count(memcg, MEMCG_PT_HIGH);
 
@@ -394,42 +449,37 @@ static void pt_piece_of_own(struct mem_cgroup *memcg, unsigned long high)
 	if (memcg_pt_settled(memcg) <= high)
 		return;
 	/* the next one would find the same, until the work item has been at it */
+	WRITE_ONCE(pause->usage, memcg_pt_usage(memcg));
 	WRITE_ONCE(pause->retry, jiffies + pt_price(pass.wasted_ns) +
 				 (pass.nr_freed ? 0 : 2));
 	memcg_pt_kick(memcg, 1);
 }
 
-/*
- * Over memory.pt.high: all of the subtree.  Returns the jiffies after which to
- * come back, 0: not.
- */
-static unsigned long pt_enforce_high(struct mem_cgroup *memcg)
+/* Over memory.pt.high: all of the subtree */
+static void pt_enforce_high(struct mem_cgroup *memcg)
 {
 	struct memcg_pt_pause *pause = &memcg->pt.pause_high;
-	unsigned long high = READ_ONCE(memcg->pt.usage.high), again = 0;
+	unsigned long high = READ_ONCE(memcg->pt.usage.high), again;
 	int nr_unmaps = atomic_read(&memcg->pt.nr_unmaps);
 	struct memcg_pt_pass pass;
-
-	if (memcg_pt_settled(memcg) <= high)
-		return 0;
 
 	mutex_lock(&memcg->pt.budget_lock);
 	memcg_pt_count(memcg, MEMCG_PT_HIGH);
 	memcg_pt_pass_init(&pass, memcg);
 	pass.target = pt_target(high);
+	pass.may_wait = true;
 	memcg_pt_walk_subtree(&pass);
 	if (memcg_pt_settled(memcg) <= high) {
 		memcg_pt_pause_end(pause);
 	} else if (pass.nr_freed) {
 		again = MEMCG_PT_VISIT_DELAY + pt_price(pass.wasted_ns);
+		WRITE_ONCE(pause->usage, memcg_pt_usage(memcg));
 		WRITE_ONCE(pause->retry, jiffies + again);
+		memcg_pt_kick(memcg, again);
 	} else {
 		pt_back_off(memcg, pause, pass.wasted_ns, nr_unmaps);
-		if (pass.again)
-			again = pause->delay;
 	}
 	mutex_unlock(&memcg->pt.budget_lock);
-	return again;
 }
 
 /**
@@ -442,16 +492,25 @@ void memcg_pt_work(struct work_struct *work)
 {
 	struct mem_cgroup *memcg = container_of(to_delayed_work(work),
 						struct mem_cgroup, pt.work);
-	unsigned long again = 0;
+	struct memcg_pt *pt = &memcg->pt;
+	unsigned long settled = memcg_pt_settled(memcg);
+	struct memcg_pt_pause *pause;
 
 	if (!mem_cgroup_online(memcg))
 		return;
-	if (memcg_pt_settled(memcg) > READ_ONCE(memcg->pt.usage.max) &&
-	    memcg_pt_enforce_max(memcg, MEMCG_PT_WORKER))
-		again = MEMCG_PT_VISIT_DELAY;
-	again = max(again, pt_enforce_high(memcg));
-	if (again)
-		memcg_pt_kick(memcg, again);
+	if (settled > READ_ONCE(pt->usage.max))
+		pause = &pt->pause_max;
+	else if (settled > READ_ONCE(pt->usage.high))
+		pause = &pt->pause_high;
+	else
+		return;
+
+	if (memcg_pt_paused(pause, memcg_pt_usage(memcg)))
+		memcg_pt_kick(memcg, READ_ONCE(pause->retry) - jiffies + 1);
+	else if (pause == &pt->pause_max)
+		memcg_pt_enforce_max(memcg, MEMCG_PT_WORKER);
+	else
+		pt_enforce_high(memcg);
 }
 
 /**
@@ -463,7 +522,12 @@ void memcg_pt_work(struct work_struct *work)
  */
 void memcg_pt_kick(struct mem_cgroup *memcg, unsigned long delay)
 {
-	queue_delayed_work(system_unbound_wq, &memcg->pt.work, delay);
+	struct delayed_work *work = &memcg->pt.work;
+
+	/* the earlier one of two counts */
+	if (!queue_delayed_work(system_unbound_wq, work, delay) &&
+	    time_before(jiffies + delay, READ_ONCE(work->timer.expires)))
+		mod_delayed_work(system_unbound_wq, work, delay);
 }
 
 /**
@@ -495,8 +559,8 @@ void memcg_pt_overshoot(void)
 	struct mem_cgroup *memcg, *iter;
 
 	current->memcg_pt_over = 0;
-	if (!gfpflags_allow_blocking(current_gfp_context(GFP_KERNEL)) ||
-	    (current->flags & PF_MEMALLOC) || !in_task())
+	/* a remote charge has kicked the worker of its cgroup */
+	if ((current->flags & PF_MEMALLOC) || !in_task() || current->active_memcg)
 		return;
 	memcg = get_mem_cgroup_from_current();
 	for (iter = memcg; iter && !mem_cgroup_is_root(iter); iter = parent_mem_cgroup(iter))
@@ -508,6 +572,7 @@ void memcg_pt_overshoot(void)
 void __memcg_pt_return_to_user(void)
 {
 	struct mem_cgroup *memcg, *iter;
+	long left = HZ;		/* for all levels together */
 
 	current->memcg_pt_pending = false;
 	current->memcg_pt_over = 0;
@@ -522,8 +587,8 @@ void __memcg_pt_return_to_user(void)
 			memcg_pt_enforce_max(iter, MEMCG_PT_RETURN);
 		else if (memcg_pt_settled(iter) > high)
 			pt_piece_of_own(iter, high);
-		if (page_counter_read(&iter->pt.usage) > max)
-			memcg_pt_wait_in_flight(iter, max / 4);
+		if (page_counter_read(&iter->pt.usage) > max && left > 0)
+			left = memcg_pt_wait_in_flight(iter, max / 4, left);
 	}
 	mem_cgroup_put(memcg);
 }
@@ -568,26 +633,41 @@ bool __memcg_pt_retry_fork(void)
 	return !fatal_signal_pending(current);
 }
 
-bool __memcg_pt_stop_populate(struct mm_struct *mm, unsigned long addr)
+bool __memcg_pt_stop_populate(struct vm_area_struct *vma, unsigned long addr)
 {
-	pmd_t *pmd = mm_find_pmd(mm, addr);
-	unsigned int nr = pmd ? 1 : 3;	/* up to a PUD table */
-	struct mem_cgroup *memcg, *iter;
-	bool stop = false;
+	unsigned int nr = 1;
+	pmd_t *pmd;
+	bool stop;
 
-	if (pmd && !pmd_none(pmdp_get_lockless(pmd)))
+	/* they may need no table, and have entries of their own kind above */
+	if (is_vm_hugetlb_page(vma) || vma_is_dax(vma))
+		return false;
+	pmd = mm_find_pmd(vma->vm_mm, addr);
+	if (!pmd)
+		nr = 3;		/* up to a PUD table */
+	else if (!pmd_none(pmdp_get_lockless(pmd)))
 		return false;
 
-	memcg = get_mem_cgroup_from_current();
-	for (iter = memcg; iter && !mem_cgroup_is_root(iter) && !stop;
-	     iter = parent_mem_cgroup(iter)) {
-		unsigned long max = READ_ONCE(iter->pt.usage.max);
-
-		if (memcg_pt_settled(iter) + nr <= max)
-			continue;
-		memcg_pt_enforce_max(iter, MEMCG_PT_POPULATE);
-		stop = memcg_pt_settled(iter) + nr > max;
-	}
-	mem_cgroup_put(memcg);
+	rcu_read_lock();
+	stop = pt_at_max(mem_cgroup_from_task(current), nr);
+	rcu_read_unlock();
 	return stop;
+}
+
+/**
+ * memcg_pt_make_room - populating has stopped: free empty tables
+ *
+ * Reclaims from those cgroups of current that are at their memory.pt.max.
+ *
+ * Context: Process context, no mmap lock is held.
+ */
+void memcg_pt_make_room(void)
+{
+	struct mem_cgroup *memcg, *iter;
+
+	memcg = get_mem_cgroup_from_current();
+	for (iter = memcg; iter && !mem_cgroup_is_root(iter); iter = parent_mem_cgroup(iter))
+		if (memcg_pt_settled(iter) + 3 > READ_ONCE(iter->pt.usage.max))
+			memcg_pt_enforce_max(iter, MEMCG_PT_POPULATE);
+	mem_cgroup_put(memcg);
 }

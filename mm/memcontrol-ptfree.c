@@ -25,6 +25,7 @@
 #define pr_fmt(fmt) "memcg-pt: " fmt
 
 #include <linux/cgroup.h>
+#include <linux/ctype.h>
 #include <linux/freept.h>
 #include <linux/init.h>
 #include <linux/kstrtox.h>
@@ -36,11 +37,22 @@
 #include "memcontrol-ptfree.h"
 
 /* Some cgroup has a budget */
-DEFINE_STATIC_KEY_FALSE(memcg_pt_budgets);
+DEFINE_STATIC_KEY_DEFERRED_FALSE(memcg_pt_budgets, HZ);
 
 /* Serializes changes of the limits; memcg->pt.limited, the number of true ones */
 static DEFINE_MUTEX(pt_limits_lock);
 static unsigned int pt_nr_limited;
+
+/**
+ * memcg_pt_budgets_exist - has any cgroup a budget that is enforced?
+ *
+ * Context: Any.
+ * Return: true or false.
+ */
+bool memcg_pt_budgets_exist(void)
+{
+	return READ_ONCE(pt_nr_limited);
+}
 
 /* A table is charged to @memcg: over which budgets is it now? */
 static noinline void memcg_pt_check(struct mem_cgroup *memcg)
@@ -58,8 +70,8 @@ static noinline void memcg_pt_check(struct mem_cgroup *memcg)
 			pause = &pt->pause_high;
 		else
 			continue;
-		/* nothing could be done a short while ago */
-		if (time_before(jiffies, READ_ONCE(pause->retry)))
+		/* nothing could be done a short while ago? */
+		if (memcg_pt_paused(pause, usage))
 			continue;
 		memcg_pt_over_budget(memcg);
 		over_max |= pause == &pt->pause_max;
@@ -76,12 +88,12 @@ void __memcg_pt_charge(struct folio *folio)
 	memcg = folio_memcg(folio);
 	if (likely(!mem_cgroup_is_root(memcg))) {
 		page_counter_charge(&memcg->pt.usage, 1);
-		if (static_branch_unlikely(&memcg_pt_budgets))
+		if (static_branch_unlikely(&memcg_pt_budgets.key))
 			memcg_pt_check(memcg);
 	}
 	rcu_read_unlock();
 
-	if (static_branch_unlikely(&memcg_pt_budgets) &&
+	if (static_branch_unlikely(&memcg_pt_budgets.key) &&
 	    unlikely(current->memcg_pt_over > MEMCG_PT_OVERSHOOT))
 		memcg_pt_overshoot();
 }
@@ -182,7 +194,6 @@ static void memcg_pt_update(struct mem_cgroup *memcg)
 	/* What was found under the old limits says nothing of the new ones */
 	memcg_pt_pause_end(&pt->pause_high);
 	memcg_pt_pause_end(&pt->pause_max);
-	pt->warned = false;
 
 	if (limited == pt->limited)
 		return;
@@ -192,13 +203,12 @@ static void memcg_pt_update(struct mem_cgroup *memcg)
 		return;
 	}
 	if (limited) {
-		static_branch_inc(&memcg_pt_budgets);
-		if (!pt_nr_limited++)
-			freept_budgets_changed();
+		static_branch_inc(&memcg_pt_budgets.key);
+		WRITE_ONCE(pt_nr_limited, pt_nr_limited + 1);
+		freept_budgets_exist();
 	} else {
-		static_branch_dec(&memcg_pt_budgets);
-		if (!--pt_nr_limited)
-			freept_budgets_changed();
+		WRITE_ONCE(pt_nr_limited, pt_nr_limited - 1);
+		static_branch_slow_dec_deferred(&memcg_pt_budgets);
 	}
 }
 

@@ -30,10 +30,10 @@ ssize_t peak_write(struct kernfs_open_file *of, char *buf, size_t nbytes,
 /* Who enforces a budget, and so what may be done */
 enum memcg_pt_caller {
 	MEMCG_PT_CHARGE,	/* inside a charge: locks are held, no waiting */
-	MEMCG_PT_POPULATE,	/* mmap lock held for reading: no OOM kill */
-	MEMCG_PT_FORK,		/* no locks; all that there is, no OOM kill */
+	MEMCG_PT_POPULATE,	/* can fail: no OOM kill */
+	MEMCG_PT_FORK,		/* can fail: no OOM kill; frees all that there is */
 	MEMCG_PT_RETURN,	/* on return to user space */
-	MEMCG_PT_WRITE,		/* a write to memory.pt.max */
+	MEMCG_PT_WRITE,		/* a write to memory.pt.max: ends with any signal */
 	MEMCG_PT_WORKER,
 };
 
@@ -44,7 +44,10 @@ void memcg_pt_count(struct mem_cgroup *memcg, enum memcg_pt_event event);
  * struct memcg_pt_pass - one pass over the processes of a cgroup and below
  * @memcg: the cgroup
  * @id: what mms that it has been through are marked with
- * @request: for memory.pt_reclaim: @nr counts, and any signal ends it
+ * @request: for memory.pt_reclaim: @nr counts
+ * @interruptible: any signal ends it, not only a fatal one
+ * @may_wait: no locks are held that others might want
+ * @pieces: holds of mmap locks after which it ends
  * @target: of a budget: ends when settled usage has come down to this
  * @nr: of a request: ends when so many tables are freed
  * @nr_counted: tables freed of those charged to @memcg or below; all, if it is
@@ -57,6 +60,9 @@ struct memcg_pt_pass {
 	struct mem_cgroup *memcg;
 	int id;
 	bool request;
+	bool interruptible;
+	bool may_wait;
+	unsigned int pieces;
 	unsigned long target;
 	unsigned long nr;
 	unsigned long nr_counted;
@@ -71,7 +77,9 @@ struct memcg_pt_pass {
 /* mm/memcontrol-ptreclaim.c */
 unsigned long memcg_pt_in_flight(struct mem_cgroup *memcg);
 unsigned long memcg_pt_settled(struct mem_cgroup *memcg);
-void memcg_pt_wait_in_flight(struct mem_cgroup *memcg, unsigned long nr);
+long memcg_pt_wait_in_flight(struct mem_cgroup *memcg, unsigned long nr, long timeout);
+bool memcg_pt_wait_freed(struct mem_cgroup *memcg, long timeout);
+int memcg_pt_new_id(void);
 void memcg_pt_pass_init(struct memcg_pt_pass *pass, struct mem_cgroup *memcg);
 int memcg_pt_piece(struct memcg_pt_pass *pass, struct mm_struct *mm,
 		   struct freept_control *fc);
@@ -81,6 +89,7 @@ int memcg_pt_reclaim(struct mem_cgroup *memcg, unsigned long nr);
 
 /* mm/memcontrol-ptbudget.c */
 void memcg_pt_pause_end(struct memcg_pt_pause *pause);
+bool memcg_pt_paused(struct memcg_pt_pause *pause, unsigned long usage);
 void memcg_pt_work(struct work_struct *work);
 void memcg_pt_kick(struct mem_cgroup *memcg, unsigned long delay);
 void memcg_pt_over_budget(struct mem_cgroup *memcg);

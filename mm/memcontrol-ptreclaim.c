@@ -31,8 +31,11 @@
 #include "memcontrol-v1.h"
 #include "memcontrol-ptfree.h"
 
-/* An explicit request visits a busy mm so many times: about a second */
-#define PT_REQUEST_VISITS	100
+/* An explicit request goes on for so long without success, in jiffies */
+#define PT_REQUEST_PATIENCE	HZ
+
+/* Inside a visit, after some progress, a piece is tried again so often */
+#define PT_TRIES		3
 
 /* Some tables in flight have been freed */
 static DECLARE_WAIT_QUEUE_HEAD(pt_freed_wait);
@@ -108,15 +111,48 @@ void memcg_pt_freed(struct mem_cgroup *memcg, unsigned int nr)
  * memcg_pt_wait_in_flight - wait until few tables are in flight
  * @memcg: the cgroup
  * @nr: so many may be
- *
- * Waits for a second at the most, or until a fatal signal.
+ * @timeout: jiffies to wait at the most
  *
  * Context: Process context, no mmap lock is held.
+ * Return: The jiffies that are left of @timeout; negative on a fatal signal.
  */
-void memcg_pt_wait_in_flight(struct mem_cgroup *memcg, unsigned long nr)
+long memcg_pt_wait_in_flight(struct mem_cgroup *memcg, unsigned long nr, long timeout)
 {
-	wait_event_killable_timeout(pt_freed_wait,
-				    memcg_pt_in_flight(memcg) <= nr, HZ);
+	return wait_event_killable_timeout(pt_freed_wait,
+					   memcg_pt_in_flight(memcg) <= nr, timeout);
+}
+
+/* Is all freed that was unlinked when pt.unlinked was @goal? */
+static bool pt_has_freed(struct mem_cgroup *memcg, unsigned long goal)
+{
+	return (long)(atomic_long_read(&memcg->pt.freed) - goal) >= 0;
+}
+
+/**
+ * memcg_pt_wait_freed - wait until all is freed that is in flight now
+ * @memcg: the cgroup
+ * @timeout: jiffies to wait at the most
+ *
+ * Context: Process context, no mmap lock is held.
+ * Return: false if the time was too short, or on a fatal signal.
+ */
+bool memcg_pt_wait_freed(struct mem_cgroup *memcg, long timeout)
+{
+	unsigned long goal = atomic_long_read(&memcg->pt.unlinked);
+
+	return wait_event_killable_timeout(pt_freed_wait,
+					   pt_has_freed(memcg, goal), timeout) > 0;
+}
+
+/**
+ * memcg_pt_new_id - what mms are marked with that were visited
+ *
+ * Context: Any.
+ * Return: A number that no other pass has, for a long time.
+ */
+int memcg_pt_new_id(void)
+{
+	return atomic_inc_return(&pt_pass_id);
 }
 
 /**
@@ -130,7 +166,8 @@ void memcg_pt_pass_init(struct memcg_pt_pass *pass, struct mem_cgroup *memcg)
 {
 	*pass = (struct memcg_pt_pass) {
 		.memcg = memcg,
-		.id = atomic_inc_return(&pt_pass_id),
+		.id = memcg_pt_new_id(),
+		.pieces = UINT_MAX,
 	};
 }
 
@@ -147,9 +184,10 @@ static unsigned long pt_left(struct memcg_pt_pass *pass)
 
 static bool pt_stop(struct memcg_pt_pass *pass)
 {
-	if (pass->request ? signal_pending(current) : fatal_signal_pending(current))
+	if (pass->interruptible ? signal_pending(current) :
+				  fatal_signal_pending(current))
 		return true;
-	return !pt_left(pass);
+	return !pass->pieces || !pt_left(pass);
 }
 
 /**
@@ -162,13 +200,15 @@ static bool pt_stop(struct memcg_pt_pass *pass)
  * Return: 0; -EAGAIN if something was left that may be had later.
  */
 int memcg_pt_piece(struct memcg_pt_pass *pass, struct mm_struct *mm,
-		    struct freept_control *fc)
+		   struct freept_control *fc)
 {
 	bool root = mem_cgroup_is_root(pass->memcg);
 	int ret;
 
 	/* whatever is unmapped from now on ends the back-off */
 	WRITE_ONCE(mm->freept.watched, true);
+	smp_mb();	/* pairs with __memcg_pt_unmapped() */
+	pass->pieces--;
 	fc->memcg = root ? NULL : pass->memcg;
 	fc->flags = pass->request ? 0 : FREEPT_OLD;
 	fc->nr_scanned = 0;
@@ -177,7 +217,7 @@ int memcg_pt_piece(struct memcg_pt_pass *pass, struct mm_struct *mm,
 	fc->nr_young = 0;
 	fc->scan_ns = 0;
 	fc->nr_to_scan = FREEPT_HOLD_SCAN;
-	fc->nr_to_free = min(pt_left(pass), (unsigned long)FREEPT_HOLD_FREE);
+	fc->nr_to_free = min_t(unsigned long, pt_left(pass), FREEPT_HOLD_FREE);
 
 	ret = freept_reclaim_mm(mm, fc);
 
@@ -203,12 +243,13 @@ void memcg_pt_walk_mm(struct memcg_pt_pass *pass, struct mm_struct *mm)
 {
 	unsigned long cursor = READ_ONCE(mm->freept.cursor);
 	bool complete = true;
-	int half;
+	int half, tries = 0;
 
 	if (READ_ONCE(mm->freept.pass) == pass->id)
 		return;
 	for (half = 0; half < 2; half++) {
 		DEFINE_FREEPT_CONTROL(fc);
+		unsigned long start;
 		int ret;
 
 		if (half)
@@ -216,14 +257,23 @@ void memcg_pt_walk_mm(struct memcg_pt_pass *pass, struct mm_struct *mm)
 		else
 			fc.start = cursor;
 		while (fc.start < fc.end) {
+			/* it is to exit: do not keep it from that */
+			if (mm != current->mm && atomic_read(&mm->mm_users) == 1)
+				return;
 			if (pt_stop(pass))
 				return;
+			start = fc.start;
 			ret = memcg_pt_piece(pass, mm, &fc);
-			if (ret)
+			if (fc.nr_young)
 				complete = false;
-			/* busy: come back later; young: go on */
-			if (ret && !fc.nr_young)
-				return;
+			if (fc.start != start) {
+				tries = PT_TRIES;
+			} else if (ret && !fc.nr_young) {
+				/* a lap that has begun is not given up at once */
+				if (!pass->may_wait || !tries--)
+					return;
+				schedule_timeout_killable(MEMCG_PT_VISIT_DELAY);
+			}
 			cond_resched();
 		}
 	}
@@ -272,14 +322,15 @@ void memcg_pt_walk_subtree(struct memcg_pt_pass *pass)
 		while (!pt_stop(pass) && (task = css_task_iter_next(&it))) {
 			struct mm_struct *mm = pt_get_mm(pass, task);
 
+			cond_resched();
 			if (!mm)
 				continue;
 			memcg_pt_walk_mm(pass, mm);
 			/* locks may be held: exit_mmap() not here */
 			mmput_async(mm);
-			cond_resched();
 		}
 		css_task_iter_end(&it);
+		cond_resched();
 		if (pt_stop(pass)) {
 			mem_cgroup_iter_break(pass->memcg, iter);
 			return;
@@ -300,8 +351,7 @@ void memcg_pt_walk_subtree(struct memcg_pt_pass *pass)
 int memcg_pt_reclaim(struct mem_cgroup *memcg, unsigned long nr)
 {
 	struct memcg_pt_pass pass;
-	unsigned int visits = 0;
-	unsigned long upto;
+	unsigned long end, goal, nr_freed = 0;
 	int ret = 0;
 
 	/* many at once would all look at the same */
@@ -310,16 +360,22 @@ int memcg_pt_reclaim(struct mem_cgroup *memcg, unsigned long nr)
 
 	memcg_pt_pass_init(&pass, memcg);
 	pass.request = true;
+	pass.interruptible = true;
+	pass.may_wait = true;
 	pass.nr = nr;
+	end = jiffies + PT_REQUEST_PATIENCE;
 	for (;;) {
 		memcg_pt_walk_subtree(&pass);
+		if (!pt_left(&pass))
+			break;
 		if (signal_pending(current)) {
 			ret = -EINTR;
 			break;
 		}
-		if (!pt_left(&pass))
-			break;
-		if (!pass.again || ++visits == PT_REQUEST_VISITS) {
+		if (pass.nr_freed != nr_freed)
+			end = jiffies + PT_REQUEST_PATIENCE;
+		nr_freed = pass.nr_freed;
+		if (!pass.again || time_after(jiffies, end)) {
 			ret = -EAGAIN;
 			break;
 		}
@@ -329,9 +385,8 @@ int memcg_pt_reclaim(struct mem_cgroup *memcg, unsigned long nr)
 	mutex_unlock(&memcg->pt.request_lock);
 
 	if (pass.nr_freed && ret != -EINTR) {
-		upto = atomic_long_read(&memcg->pt.unlinked);
-		if (wait_event_interruptible(pt_freed_wait,
-				(long)(atomic_long_read(&memcg->pt.freed) - upto) >= 0))
+		goal = atomic_long_read(&memcg->pt.unlinked);
+		if (wait_event_interruptible(pt_freed_wait, pt_has_freed(memcg, goal)))
 			ret = -EINTR;
 	}
 	return ret;

@@ -105,7 +105,7 @@ static inline void freept_table_installed(struct mm_struct *mm, pmd_t *pmd,
 
 u64 freept_price(u64 scan_ns, unsigned long nr_scanned, unsigned long nr_freed);
 bool freept_notify(void);
-void freept_budgets_changed(void);
+void freept_budgets_exist(void);
 
 DECLARE_STATIC_KEY_FALSE(freept_background);
 void __freept_tick(struct task_struct *curr);

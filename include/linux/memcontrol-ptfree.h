@@ -9,7 +9,7 @@
 
 #include <linux/atomic.h>
 #include <linux/cgroup-defs.h>
-#include <linux/jump_label.h>
+#include <linux/jump_label_ratelimit.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/page_counter.h>
@@ -19,6 +19,7 @@
 struct folio;
 struct mem_cgroup;
 struct mm_struct;
+struct vm_area_struct;
 
 #ifdef CONFIG_MEMCG_PTFREE
 
@@ -30,11 +31,12 @@ enum memcg_pt_event {
 	MEMCG_PT_NR_EVENTS,
 };
 
-/* No attempt before @retry, @earliest if something is unmapped; in jiffies */
+/* No attempt before @retry, or @earliest if something is unmapped; in jiffies */
 struct memcg_pt_pause {
 	unsigned long retry;
 	unsigned long earliest;
 	unsigned int delay;
+	unsigned long usage;	/* when the pause began */
 };
 
 /* What a memory cgroup knows of its page tables */
@@ -53,8 +55,9 @@ struct memcg_pt {
 	struct memcg_pt_pause pause_max;
 	atomic_t nr_unmaps;
 
-	/* One at a time: budgets, and requests to memory.pt_reclaim */
+	/* One at a time who enforces memory.pt.max, or high for the subtree */
 	struct mutex budget_lock;
+	/* One at a time who has written to memory.pt_reclaim */
 	struct mutex request_lock;
 
 	/* For those who do not come back to user space: see memcg_pt_kick() */
@@ -64,7 +67,7 @@ struct memcg_pt {
 	struct mm_struct *victim;
 
 	bool limited;		/* has a budget: under pt_limits_lock */
-	bool warned;		/* that no kill can help */
+	bool warned;		/* that no kill can help: once */
 
 	atomic_long_t events[MEMCG_PT_NR_EVENTS];
 	atomic_long_t events_local[MEMCG_PT_NR_EVENTS];
@@ -75,12 +78,13 @@ struct memcg_pt {
 	struct list_head peaks;
 };
 
-DECLARE_STATIC_KEY_FALSE(memcg_pt_budgets);
+extern struct static_key_false_deferred memcg_pt_budgets;
 
 void memcg_pt_init(struct mem_cgroup *memcg, struct mem_cgroup *parent);
 void memcg_pt_reset(struct mem_cgroup *memcg);
 void memcg_pt_release(struct mem_cgroup *memcg);
 
+bool memcg_pt_budgets_exist(void);
 void memcg_pt_unlinked(struct mem_cgroup *memcg, unsigned int nr);
 void memcg_pt_freed(struct mem_cgroup *memcg, unsigned int nr);
 
@@ -88,15 +92,11 @@ void __memcg_pt_return_to_user(void);
 bool __memcg_pt_asked(struct mm_struct *mm);
 void __memcg_pt_unmapped(struct mm_struct *mm);
 bool __memcg_pt_fork_stops(void);
-bool __memcg_pt_stop_populate(struct mm_struct *mm, unsigned long addr);
+bool __memcg_pt_stop_populate(struct vm_area_struct *vma, unsigned long addr);
+void memcg_pt_make_room(void);
 bool __memcg_pt_retry_fork(void);
 unsigned long memcg_pt_usage(struct mem_cgroup *memcg);
 void memcg_pt_count_kill(struct mm_struct *mm);
-
-static inline bool memcg_pt_budgets_exist(void)
-{
-	return static_key_enabled(&memcg_pt_budgets);
-}
 
 static inline void memcg_pt_task_init(struct task_struct *p)
 {
@@ -124,7 +124,7 @@ static inline void memcg_pt_return_to_user(void)
  */
 static inline bool memcg_pt_asked(struct mm_struct *mm)
 {
-	return static_branch_unlikely(&memcg_pt_budgets) && __memcg_pt_asked(mm);
+	return static_branch_unlikely(&memcg_pt_budgets.key) && __memcg_pt_asked(mm);
 }
 
 /**
@@ -137,7 +137,7 @@ static inline bool memcg_pt_asked(struct mm_struct *mm)
  */
 static inline void memcg_pt_unmapped(struct mm_struct *mm)
 {
-	if (static_branch_unlikely(&memcg_pt_budgets))
+	if (static_branch_unlikely(&memcg_pt_budgets.key))
 		__memcg_pt_unmapped(mm);
 }
 
@@ -150,7 +150,7 @@ static inline void memcg_pt_unmapped(struct mm_struct *mm)
  */
 static inline bool memcg_pt_fork_stops(void)
 {
-	return static_branch_unlikely(&memcg_pt_budgets) && __memcg_pt_fork_stops();
+	return static_branch_unlikely(&memcg_pt_budgets.key) && __memcg_pt_fork_stops();
 }
 
 /**
@@ -167,17 +167,28 @@ static inline bool memcg_pt_retry_fork(void)
 }
 
 /**
+ * memcg_pt_fork_end - fork has succeeded, or it has failed for good
+ *
+ * Context: Process context.
+ */
+static inline void memcg_pt_fork_end(void)
+{
+	current->memcg_pt_fork_stopped = 0;
+}
+
+/**
  * memcg_pt_stop_populate - may current not populate @addr?
- * @mm: current's mm
+ * @vma: the VMA
  * @addr: the address, for which no page is there
  *
- * Context: mmap lock held for reading, or for writing.  May sleep: reclaims.
- * Return: true if a table is needed and would be over a memory.pt.max.
+ * Context: mmap lock held for reading, or for writing.
+ * Return: true if a table is needed and would be over a memory.pt.max: with no
+ * lock held, memcg_pt_make_room() may help.
  */
-static inline bool memcg_pt_stop_populate(struct mm_struct *mm, unsigned long addr)
+static inline bool memcg_pt_stop_populate(struct vm_area_struct *vma, unsigned long addr)
 {
-	return static_branch_unlikely(&memcg_pt_budgets) &&
-	       __memcg_pt_stop_populate(mm, addr);
+	return static_branch_unlikely(&memcg_pt_budgets.key) &&
+	       __memcg_pt_stop_populate(vma, addr);
 }
 
 #else /* !CONFIG_MEMCG_PTFREE */
@@ -194,11 +205,14 @@ static inline bool memcg_pt_asked(struct mm_struct *mm) { return false; }
 static inline void memcg_pt_unmapped(struct mm_struct *mm) { }
 static inline bool memcg_pt_fork_stops(void) { return false; }
 static inline bool memcg_pt_retry_fork(void) { return false; }
-static inline bool memcg_pt_stop_populate(struct mm_struct *mm, unsigned long addr)
+static inline unsigned long memcg_pt_usage(struct mem_cgroup *memcg) { return 1; }
+static inline void memcg_pt_fork_end(void) { }
+static inline void memcg_pt_make_room(void) { }
+static inline bool memcg_pt_stop_populate(struct vm_area_struct *vma, unsigned long addr)
 {
 	return false;
 }
-static inline unsigned long memcg_pt_usage(struct mem_cgroup *memcg) { return 1; }
+
 static inline void memcg_pt_count_kill(struct mm_struct *mm) { }
 
 #endif /* CONFIG_MEMCG_PTFREE */

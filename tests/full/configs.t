@@ -18,9 +18,11 @@ result() {	# result STATUS TEXT
 }
 
 # What the patches change, and those who use the headers that they change most
-ours="mm/freept.o mm/freept_scan.o"
+engine="mm/freept.o mm/freept_scan.o"
+budgets="mm/memcontrol-ptfree.o mm/memcontrol-ptbudget.o mm/memcontrol-ptreclaim.o mm/memcontrol.o"
 always="mm/memory.o mm/mremap.o mm/filemap.o mm/pgtable-generic.o mm/userfaultfd.o
 	mm/page_vma_mapped.o mm/vmscan.o mm/vmstat.o mm/madvise.o mm/mmap.o mm/rmap.o
+	mm/gup.o mm/mlock.o mm/oom_kill.o kernel/cgroup/cgroup.o
 	kernel/fork.o kernel/exit.o kernel/sched/core.o arch/x86/mm/tlb.o fs/proc/task_mmu.o"
 
 compiles() {	# compiles NAME TEXT CONFIG-LINES MORE-OBJECTS
@@ -34,27 +36,32 @@ compiles() {	# compiles NAME TEXT CONFIG-LINES MORE-OBJECTS
 
 echo "TAP version 13"
 scripts/tree lay 2>&1 | sed -u "s/^/# /"
-compiles on "feature on" "" "$ours mm/khugepaged.o mm/memcontrol.o"
+compiles on "feature on" "" "$engine $budgets mm/khugepaged.o"
 compiles off "feature off" "# CONFIG_FREEPT is not set" "mm/khugepaged.o mm/memcontrol.o"
-! (cd "$BUILD/config-off" && nm mm/*.o kernel/fork.o kernel/sched/core.o) | grep freept
+! (cd "$BUILD/config-off" && nm mm/*.o kernel/fork.o kernel/sched/core.o) | grep -E 'freept|memcg_pt'
 result $? "feature off: no symbol of it is left"
+compiles no-budgets "without budgets" "# CONFIG_MEMCG_PTFREE is not set" \
+	"$engine mm/khugepaged.o mm/memcontrol.o"
+! (cd "$BUILD/config-no-budgets" && nm mm/*.o kernel/fork.o) | grep memcg_pt
+result $? "without budgets: no symbol of them is left"
 compiles no-thp "without huge pages" "# CONFIG_TRANSPARENT_HUGEPAGE is not set" \
-	"$ours mm/memcontrol.o"
-compiles no-memcg "without memory cgroups" "# CONFIG_MEMCG is not set" "$ours mm/khugepaged.o"
-compiles no-smp "without SMP" "# CONFIG_SMP is not set" "$ours mm/khugepaged.o mm/memcontrol.o"
+	"$engine $budgets"
+compiles no-memcg "without memory cgroups" "# CONFIG_MEMCG is not set" "$engine mm/khugepaged.o"
+compiles no-smp "without SMP" "# CONFIG_SMP is not set" "$engine $budgets mm/khugepaged.o"
 compiles no-split "without split page-table locks" "CONFIG_NR_CPUS=2" \
-	"$ours mm/khugepaged.o mm/memcontrol.o"
+	"$engine $budgets mm/khugepaged.o"
 ! grep -q SPLIT_PTE_PTLOCKS=y "$BUILD/config-no-split/.config"
 result $? "the configuration without split locks has none"
 
+ours="$engine ${budgets% *}"
 for o in $ours; do rm -f "$BUILD/config-on/$o"; done
 log=$BUILD/log/kernel-config-on.log
 TARGETS=$ours KFLAGS="W=1" scripts/kernel config-on 2>&1 | sed -u "s/^/# /"
 ! grep -A4 -E 'warning|rror:' "$log" | sed -u "s/^/# /" | grep .
-result $? "W=1 clean: mm/freept.c, mm/freept_scan.c"
+result $? "W=1 clean: mm/freept*.c, mm/memcontrol-pt*.c"
 TARGETS=$ours KFLAGS="C=2 CHECK=sparse" scripts/kernel config-on 2>&1 | sed -u "s/^/# /"
-! grep -E 'mm/freept.*(warning|error)' "$log" | sed -u "s/^/# /" | grep .
-result $? "sparse clean: mm/freept.c, mm/freept_scan.c"
+! grep -E 'mm/(freept|memcontrol-pt).*(warning|error)' "$log" | sed -u "s/^/# /" | grep .
+result $? "sparse clean: mm/freept*.c, mm/memcontrol-pt*.c"
 
 scripts/tree series 2>&1 | sed -u "s/^/# /" | tee "$BUILD/log/series.log"
 grep -q 'checkpatch --strict: \([0-9]*\) of \1 clean' "$BUILD/log/series.log"
