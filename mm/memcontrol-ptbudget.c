@@ -67,6 +67,7 @@
 void memcg_pt_pause_end(struct memcg_pt_pause *pause)
 {
 	WRITE_ONCE(pause->delay, 0);
+	WRITE_ONCE(pause->usage, PAGE_COUNTER_MAX);
 	WRITE_ONCE(pause->earliest, jiffies);
 	WRITE_ONCE(pause->retry, jiffies);
 }
@@ -109,7 +110,9 @@ static void pt_back_off(struct mem_cgroup *memcg, struct memcg_pt_pause *pause,
 				     PT_PAUSE_MAX);
 
 	delay = max_t(unsigned long, delay, least);
-	WRITE_ONCE(pause->usage, memcg_pt_usage(memcg));
+	/* nobody is stopped over high, however far */
+	WRITE_ONCE(pause->usage, pause == &memcg->pt.pause_max ?
+				 memcg_pt_usage(memcg) : PAGE_COUNTER_MAX);
 	WRITE_ONCE(pause->delay, delay);
 	WRITE_ONCE(pause->earliest, jiffies + least);
 	WRITE_ONCE(pause->retry, jiffies + delay);
@@ -313,6 +316,8 @@ static bool pt_oom(struct mem_cgroup *memcg, unsigned long max,
 
 	if (mutex_lock_killable(&oom_lock))
 		return false;
+	/* it may have been raised meanwhile */
+	max = READ_ONCE(memcg->pt.usage.max);
 	if (memcg_pt_settled(memcg) > max && !(current->flags & PF_EXITING))
 		ret = out_of_memory(&oc);
 	if (oc.victim) {
@@ -350,8 +355,7 @@ static bool pt_skip(struct mem_cgroup *memcg, enum memcg_pt_caller caller,
 	case MEMCG_PT_FORK:
 	case MEMCG_PT_POPULATE:
 		/* there is an answer to give: no sooner than the pace allows */
-		return READ_ONCE(pause->delay) &&
-		       time_before(jiffies, READ_ONCE(pause->earliest));
+		return time_before(jiffies, READ_ONCE(pause->earliest));
 	default:
 		return memcg_pt_settled(memcg) <= max ||
 		       memcg_pt_paused(pause, memcg_pt_usage(memcg));
@@ -414,7 +418,9 @@ bool memcg_pt_enforce_max(struct mem_cgroup *memcg, enum memcg_pt_caller caller)
 	if (!ret && caller >= MEMCG_PT_RETURN && !signal_pending(current))
 		ret = pt_oom(memcg, max, caller);
 
-	if (memcg_pt_settled(memcg) < max)
+	if (!ret && (caller == MEMCG_PT_FORK || caller == MEMCG_PT_POPULATE))
+		WRITE_ONCE(pause->earliest, jiffies + pt_price(pass.wasted_ns));
+	else if (memcg_pt_settled(memcg) <= max)
 		memcg_pt_pause_end(pause);
 	else if (ret)
 		memcg_pt_kick(memcg, MEMCG_PT_VISIT_DELAY);
@@ -449,7 +455,6 @@ static void pt_piece_of_own(struct mem_cgroup *memcg, unsigned long high)
 	if (memcg_pt_settled(memcg) <= high)
 		return;
 	/* the next one would find the same, until the work item has been at it */
-	WRITE_ONCE(pause->usage, memcg_pt_usage(memcg));
 	WRITE_ONCE(pause->retry, jiffies + pt_price(pass.wasted_ns) +
 				 (pass.nr_freed ? 0 : 2));
 	memcg_pt_kick(memcg, 1);
@@ -473,7 +478,6 @@ static void pt_enforce_high(struct mem_cgroup *memcg)
 		memcg_pt_pause_end(pause);
 	} else if (pass.nr_freed) {
 		again = MEMCG_PT_VISIT_DELAY + pt_price(pass.wasted_ns);
-		WRITE_ONCE(pause->usage, memcg_pt_usage(memcg));
 		WRITE_ONCE(pause->retry, jiffies + again);
 		memcg_pt_kick(memcg, again);
 	} else {

@@ -358,6 +358,8 @@ static ssize_t pt_max_write(struct kernfs_open_file *of, char *buf,
 			break;
 		cond_resched();
 	}
+	if (memcg_pt_settled(memcg) > max)
+		memcg_pt_kick(memcg, 1);
 	return nbytes;
 }
 

@@ -147,19 +147,6 @@ static inline long cpu_us(pid_t pid)
 	return ts.tv_sec * 1000000L + ts.tv_nsec / 1000;
 }
 
-/* Time that all CPUs together have spent with something to do, in ms. */
-static inline long machine_busy_ms(void)
-{
-	static char text[16384];
-	long f[8] = { 0 };
-
-	if (read_text("/proc/stat", text, sizeof(text)) <= 0)
-		return -1;
-	sscanf(text, "cpu %ld %ld %ld %ld %ld %ld %ld %ld", f, f + 1, f + 2, f + 3, f + 4,
-	       f + 5, f + 6, f + 7);
-	return (f[0] + f[1] + f[2] + f[5] + f[6]) * 1000 / sysconf(_SC_CLK_TCK);
-}
-
 /* How often a process has gone to sleep by itself. Spinning and being preempted do not count. */
 static inline long sleeps_of(pid_t pid)
 {

@@ -141,7 +141,7 @@ TEST_F(spare, unkillable)
 {
 	const long all = 4000, more = 600;
 	struct cg_child *c = &self->a, *free = &self->b;
-	long slept, spent, free_spent, busy, events;
+	long slept, spent, free_spent, looked, events;
 	char line[512] = "";
 
 	start(free, GROUP_B, 1, all, -1000);
@@ -168,12 +168,13 @@ TEST_F(spare, unkillable)
 	EXPECT_LT(0, pt_event(GROUP_A, "oom", false));
 	nobody_killed(TOP);
 
-	busy = machine_busy_ms();
+	/* Tables looked at, not time: a loaded host takes that from the guest. */
+	looked = -vmstat("ptscan");
 	ASSERT_EQ(0, cg_child_do(c, 'T', RANGE(all, 2000)));
-	busy = machine_busy_ms() - busy;
-	note("2 s over the limit: %ld ms of CPU, %ld events more", busy,
+	looked += vmstat("ptscan");
+	note("2 s over the limit: %ld tables looked at, %ld events more", looked,
 	     pt_event(GROUP_A, "max", false) - events);
-	EXPECT_GE(500 * scale, busy);
+	EXPECT_GE(40 * all, looked);
 	EXPECT_GE(200, pt_event(GROUP_A, "max", false) - events);
 	EXPECT_EQ(1, kmsg_count(self->log, GROUP_A, "no kill can help", line,
 				sizeof(line))) {
