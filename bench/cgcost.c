@@ -247,7 +247,7 @@ static void costs(const char *name)
 	cost_tables(name, 80);
 	cost_pages(name, 48);
 	cost_fork(name, 12);
-	cost_exec(name, 40);
+	cost_exec(name, 160);
 }
 
 /*
