@@ -443,6 +443,7 @@ static void pt_piece_of_own(struct mem_cgroup *memcg, unsigned long high)
 	struct memcg_pt_pause *pause = &memcg->pt.pause_high;
 	struct memcg_pt_pass pass;
 	DEFINE_FREEPT_CONTROL(fc);
+	unsigned long next;
 
 	if (memcg_pt_paused(pause, memcg_pt_usage(memcg)))
 		return;
@@ -455,8 +456,9 @@ static void pt_piece_of_own(struct mem_cgroup *memcg, unsigned long high)
 	if (memcg_pt_settled(memcg) <= high)
 		return;
 	/* the next one would find the same, until the work item has been at it */
-	WRITE_ONCE(pause->retry, jiffies + pt_price(pass.wasted_ns) +
-				 (pass.nr_freed ? 0 : 2));
+	next = jiffies + pt_price(pass.wasted_ns) + (pass.nr_freed ? 0 : 2);
+	WRITE_ONCE(pause->earliest, next);
+	WRITE_ONCE(pause->retry, next);
 	memcg_pt_kick(memcg, 1);
 }
 
