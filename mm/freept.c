@@ -26,14 +26,14 @@
  * lock would not do: collapse_huge_page() decides on a PMD entry under the mmap
  * lock for writing before it takes the VMA lock.
  *
+ * What is known of a table without looking at it is in mm/freept_hints.c.
+ *
  * Documentation/mm/freept.rst says why each step is safe, and for whom.
  */
 #define pr_fmt(fmt) "freept: " fmt
 
 #include <linux/bitmap.h>
 #include <linux/freept.h>
-#include <linux/fs.h>
-#include <linux/hash.h>
 #include <linux/init.h>
 #include <linux/memcontrol.h>
 #include <linux/memcontrol-ptfree.h>
@@ -45,27 +45,18 @@
 #include <linux/sched/clock.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/userfaultfd_k.h>
 #include <linux/vmstat.h>
 
 #include <asm/tlbflush.h>
 
 #include "internal.h"
+#include "freept.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/freept.h>
 
 /* Tables that one RCU callback frees: few callbacks, and none that is long */
 #define FREEPT_RCU_BATCH	64
-
-/*
- * The refault filter of an mm: for each of its places, the time at which a
- * table was last freed in a slot that hashes to it.
- */
-#define FREEPT_FILTER_BITS	12
-#define FREEPT_FILTER_TICK	(HZ / 4)
-#define FREEPT_REFAULT_TICKS	40	/* 10 seconds */
-
-struct freept_filter {
-	u16 when[1 << FREEPT_FILTER_BITS];
-};
 
 /* asm/tlbflush.h: can tables be freed while their mm is alive? */
 #ifndef arch_freept_possible
@@ -110,169 +101,6 @@ bool freept_enabled(void)
 }
 
 /*
- * The filter uses the address of the PMD entry for the slot: who installs a
- * table knows that, and not always the virtual address.  PMD tables stay where
- * they are while something is mapped there.
- */
-static u16 *freept_filter_place(struct freept_filter *filter, pmd_t *pmd)
-{
-	return filter->when + hash_long((unsigned long)pmd / sizeof(pmd_t),
-					FREEPT_FILTER_BITS);
-}
-
-static u16 freept_filter_now(void)
-{
-	return (jiffies / FREEPT_FILTER_TICK) | 1;	/* 0: never */
-}
-
-/* The cgroup of the task, and not of the mm: it is the one that pays */
-static void freept_count_memcg_refault(void)
-{
-#ifdef CONFIG_MEMCG
-	struct mem_cgroup *memcg;
-
-	if (mem_cgroup_disabled())
-		return;
-	rcu_read_lock();
-	memcg = mem_cgroup_from_task(current);
-	if (memcg)
-		count_memcg_events(memcg, PTREFAULT, 1);
-	rcu_read_unlock();
-#endif
-}
-
-void __freept_refault(struct mm_struct *mm, pmd_t *pmd)
-{
-	/* pairs with cmpxchg_release() in freept_filter_prepare() */
-	struct freept_filter *filter = smp_load_acquire(&mm->freept.filter);
-	u16 *place = freept_filter_place(filter, pmd);
-	u16 when = READ_ONCE(*place);
-
-	if (likely(!when))
-		return;
-	/* one refault for one free */
-	WRITE_ONCE(*place, 0);
-	if ((u16)(freept_filter_now() - when) > FREEPT_REFAULT_TICKS)
-		return;
-
-	count_vm_event(PTREFAULT);
-	freept_count_memcg_refault();
-}
-
-/* Without memory for the filter, refaults of this mm are not counted. */
-static void freept_filter_prepare(struct mm_struct *mm)
-{
-	struct freept_filter *filter;
-
-	if (READ_ONCE(mm->freept.filter))
-		return;
-	filter = kzalloc(sizeof(*filter), GFP_NOWAIT | __GFP_NOWARN);
-	/* zeroes first: pairs with __freept_refault() */
-	if (filter && cmpxchg_release(&mm->freept.filter, NULL, filter))
-		kfree(filter);
-}
-
-/**
- * freept_mm_init - prepare the fields of a new mm
- * @mm: the mm, which may be a copy of another one
- *
- * Context: Process context, nobody else knows @mm yet.
- */
-void freept_mm_init(struct mm_struct *mm)
-{
-	memset(&mm->freept, 0, sizeof(mm->freept));
-}
-
-/**
- * freept_mm_destroy - let go of what an mm holds
- * @mm: the mm, with no users and no references left
- *
- * Context: Any context in which kfree() is allowed.
- */
-void freept_mm_destroy(struct mm_struct *mm)
-{
-	kfree(mm->freept.filter);
-}
-
-/*
- * VMAs in which a table has to stay even if it is empty:
- *
- *  - hugetlb has entries of its own kind in tables that it may share;
- *  - drivers insert pages into VM_PFNMAP, VM_MIXEDMAP and VM_IO mappings, and
- *    DAX into its own: vmf_insert_pfn(), vmf_insert_mixed(), vm_insert_pages()
- *    and remap_pfn_range() report an error to the user when the table that they
- *    have just allocated is gone;
- *  - UFFDIO_COPY takes a table that vanished for a page that is there (-EEXIST),
- *    and with userfaultfd "none" and "a table with none" are not the same.
- */
-static bool freept_vma_eligible(struct vm_area_struct *vma)
-{
-	return !(vma->vm_flags & (VM_HUGETLB | VM_PFNMAP | VM_MIXEDMAP | VM_IO)) &&
-	       !vma_is_dax(vma) && !userfaultfd_armed(vma);
-}
-
-/*
- * Where hugetlb pages smaller than PMD_SIZE have their entries in PTE tables, a
- * munmap() that has downgraded the mmap lock may be walking such a table below
- * a gap between the VMAs, without RCU: then a table has to stay that a gap has
- * a part in.
- */
-static void freept_keep_gap(unsigned long *keep, unsigned long start,
-			    unsigned long end)
-{
-	if (!IS_ENABLED(CONFIG_FREEPT_KEEP_GAPS) || start >= end)
-		return;
-	if (!IS_ALIGNED(start, PMD_SIZE))
-		__set_bit(pmd_index(start), keep);
-	if (!IS_ALIGNED(end, PMD_SIZE))
-		__set_bit(pmd_index(end), keep);
-}
-
-/*
- * Set in @slots the slots of [start, end), all in one PMD table, whose tables
- * may be freed if they are empty.  A table that several VMAs share must be
- * eligible in all of them.  Slots that no VMA covers are not set: munmap()
- * frees tables there without locks, after downgrading the mmap lock.
- *
- * Adds the number of VMAs to *nr_vmas, and returns the end of what was looked
- * at, short of @end where there are more VMAs than one hold of the mmap lock
- * should visit.
- */
-static noinline_for_stack
-unsigned long freept_eligible(struct mm_struct *mm, unsigned long start,
-			      unsigned long end, unsigned long *slots,
-			      unsigned int *nr_vmas)
-{
-	VMA_ITERATOR(vmi, mm, start);
-	DECLARE_BITMAP(keep, PTRS_PER_PMD);
-	unsigned long gap = start;
-	struct vm_area_struct *vma;
-
-	bitmap_zero(slots, PTRS_PER_PMD);
-	bitmap_zero(keep, PTRS_PER_PMD);
-	for_each_vma_range(vmi, vma, end) {
-		unsigned long first = max(vma->vm_start, start);
-		unsigned long last = min(vma->vm_end, end) - 1;
-
-		/* The first slot is done with all its VMAs: there is progress */
-		if (++*nr_vmas > FREEPT_HOLD_SCAN && (first & PMD_MASK) > start) {
-			end = first & PMD_MASK;
-			bitmap_clear(slots, pmd_index(end),
-				     PTRS_PER_PMD - pmd_index(end));
-			break;
-		}
-		freept_keep_gap(keep, gap, first);
-		gap = last + 1;
-		bitmap_set(freept_vma_eligible(vma) ? slots : keep,
-			   pmd_index(first),
-			   pmd_index(last) - pmd_index(first) + 1);
-	}
-	freept_keep_gap(keep, gap, end);
-	bitmap_andnot(slots, slots, keep, PTRS_PER_PMD);
-	return end;
-}
-
-/*
  * The raw value, and not ptep_get(), which on arm64 gathers the flags of all
  * entries of a contiguous block: an entry is none if and only if it is empty.
  */
@@ -285,21 +113,64 @@ static pteval_t freept_entry(pte_t *pte)
  * ARCH_SUPPORTS_FREEPT promises that pte_none() of several entries or'ed
  * together says whether all of them are none: 1 test instead of 8.
  */
+#define FREEPT_OR	8
+
+static bool freept_entries_none(pte_t *pte)
+{
+	pteval_t val = freept_entry(pte) | freept_entry(pte + 1) |
+		       freept_entry(pte + 2) | freept_entry(pte + 3) |
+		       freept_entry(pte + 4) | freept_entry(pte + 5) |
+		       freept_entry(pte + 6) | freept_entry(pte + 7);
+
+	return pte_none(__pte(val));
+}
+
 static bool freept_table_empty(pte_t *pte)
 {
 	pte_t *end = pte + PTRS_PER_PTE;
 
-	BUILD_BUG_ON(PTRS_PER_PTE % 8);
-	for (; pte < end; pte += 8) {
-		pteval_t val = freept_entry(pte) | freept_entry(pte + 1) |
-			       freept_entry(pte + 2) | freept_entry(pte + 3) |
-			       freept_entry(pte + 4) | freept_entry(pte + 5) |
-			       freept_entry(pte + 6) | freept_entry(pte + 7);
-
-		if (!pte_none(__pte(val)))
+	BUILD_BUG_ON(PTRS_PER_PTE % FREEPT_OR);
+	for (; pte < end; pte += FREEPT_OR)
+		if (!freept_entries_none(pte))
 			return false;
-	}
 	return true;
+}
+
+/**
+ * freept_fork_skips - address of the first entry that is not none
+ * @mm: the parent
+ * @pmd: the PMD entry that points to the table
+ * @addr: where to begin
+ * @end: where to end, in the range of the same table
+ *
+ * Under the lock of the table, as an entry can be none for a moment while it is
+ * being replaced, by that of a swapped out page for example.
+ *
+ * Context: mmap lock held for writing, and the VMA is locked: what is none stays
+ * so.
+ * Return: The address, or @end.
+ */
+unsigned long freept_fork_skips(struct mm_struct *mm, pmd_t *pmd,
+				unsigned long addr, unsigned long end)
+{
+	pte_t *start, *pte, *last;
+	spinlock_t *ptl;
+
+	start = pte = pte_offset_map_lock(mm, pmd, addr, &ptl);
+	if (!pte)	/* retract_page_tables(): there is nothing to copy */
+		return end;
+	last = pte + (end - addr) / PAGE_SIZE;
+	while (pte < last) {
+		if (last - pte >= FREEPT_OR && freept_entries_none(pte))
+			pte += FREEPT_OR;
+		else if (pte_none(ptep_get(pte)))
+			pte++;
+		else
+			break;
+	}
+	addr += (pte - start) * PAGE_SIZE;
+	pte_unmap_unlock(start, ptl);
+	return addr;
 }
 
 /* Does the entry point to a PTE table? */
@@ -309,33 +180,68 @@ static bool freept_pmd_table(pmd_t pmdval)
 	       !pmd_bad(pmdval);
 }
 
+/* What a look at the tables of one PMD table has come to */
+struct freept_look {
+	unsigned int nr_scanned;
+	bool again;	/* there is something for the next look */
+};
+
 /*
- * Clear in @slots all but those whose table looks empty.  @pmd is the PMD table.
- * RCU keeps a table that is unlinked while we read it; all that we read can be
- * out of date at once, and is a hint.
+ * Is the table that *@pmd points to a candidate?  Context: RCU keeps a table that
+ * is unlinked while we read it.
  *
- * Returns the number of tables looked at.
+ * The mark is taken off before the entries are read: whoever removes the last
+ * one afterwards sets it again.
  */
-static unsigned int freept_look(pmd_t *pmd, unsigned long *slots)
+static bool freept_candidate(struct mm_struct *mm, unsigned long addr, pmd_t pmdval,
+			     unsigned int flags, struct freept_look *look)
 {
-	unsigned int i, nr = 0;
+	struct ptdesc *pt = page_ptdesc(pmd_pgtable(pmdval));
+	unsigned int emptied = READ_ONCE(pt->pt_emptied);
+
+	if (flags & FREEPT_HINTED) {
+		if (emptied == FREEPT_FILLED)
+			return false;
+		WRITE_ONCE(pt->pt_emptied, FREEPT_FILLED);
+		smp_mb();	/* pairs with __freept_emptied() */
+	}
+	look->nr_scanned++;
+	if (!freept_table_empty((pte_t *)pmd_page_vaddr(pmdval)))
+		return false;
+	if (flags & FREEPT_AGED) {
+		WRITE_ONCE(pt->pt_emptied, FREEPT_SEEN_EMPTY);
+		look->again = true;
+		if (emptied == FREEPT_SEEN_EMPTY)
+			return true;
+		trace_freept_skip(mm, addr, FREEPT_SKIP_AGED);
+		return false;
+	}
+	return true;
+}
+
+/*
+ * Clear in @slots all but those whose table looks empty.  @pmd is the PMD table
+ * for the addresses from @base.
+ * All that is read without locks can be out of date at once, and is a hint.
+ */
+static struct freept_look freept_look(struct mm_struct *mm, pmd_t *pmd,
+				      unsigned long base, unsigned long *slots,
+				      unsigned int flags)
+{
+	struct freept_look look = { };
+	unsigned int i;
 
 	for_each_set_bit(i, slots, PTRS_PER_PMD) {
-		bool empty = false;
-		pte_t *pte = NULL;
+		pmd_t pmdval;
 
-		if (freept_pmd_table(pmdp_get_lockless(pmd + i)))
-			pte = pte_offset_map(pmd + i, 0);
-		if (pte) {
-			__acquire(RCU);	/* pte_offset_map() did */
-			empty = freept_table_empty(pte);
-			pte_unmap(pte);
-			nr++;
-		}
-		if (!empty)
+		rcu_read_lock();
+		pmdval = pmdp_get_lockless(pmd + i);
+		if (!freept_pmd_table(pmdval) ||
+		    !freept_candidate(mm, base + i * PMD_SIZE, pmdval, flags, &look))
 			__clear_bit(i, slots);
+		rcu_read_unlock();
 	}
-	return nr;
+	return look;
 }
 
 /* Tables on their way to RCU: the first of a chain has the rcu_head */
@@ -421,19 +327,24 @@ static void freept_free(struct freept_batch *batch, struct freept_control *fc)
 /*
  * A table that was installed in this tick or the last one may have been put
  * there by a fault that has not come to use it yet: see freept_table_installed().
- * Not all who install a table say when: a stamp that is none is old.
+ * Not all who install a table say when: what is there then is old, or looks
+ * young for a jiffy once in a while.
  */
-static bool freept_table_young(struct ptdesc *pt)
+static bool freept_table_young(pmd_t *pmd, struct ptdesc *pt)
 {
-	return jiffies - pt->pt_index <= 1;
+	/*
+	 * A fault that reclaims, in the charge of its page, can take much longer.
+	 * It must not free its own new table, and be back where it was.
+	 */
+	return (unsigned int)jiffies - pt->pt_installed <= 1 ||
+	       current->freept_pmd == pmd;
 }
 
 /* Unlink the table of *@pmd if it is empty.  Context: pml is held. */
 static bool freept_unlink_one(struct mm_struct *mm, pmd_t *pmd, spinlock_t *pml,
-			      struct freept_batch *batch,
+			      unsigned long addr, struct freept_batch *batch,
 			      struct freept_control *fc)
 {
-	struct freept_filter *filter = READ_ONCE(mm->freept.filter);
 	pmd_t pmdval = pmdp_get(pmd);
 	struct ptdesc *pt;
 	spinlock_t *ptl;	/* of the table, nests in pml */
@@ -442,8 +353,9 @@ static bool freept_unlink_one(struct mm_struct *mm, pmd_t *pmd, spinlock_t *pml,
 	if (!freept_pmd_table(pmdval))
 		return false;
 	pt = page_ptdesc(pmd_pgtable(pmdval));
-	if ((fc->flags & FREEPT_OLD) && freept_table_young(pt)) {
+	if ((fc->flags & FREEPT_OLD) && freept_table_young(pmd, pt)) {
 		fc->nr_young++;
+		trace_freept_skip(mm, addr, FREEPT_SKIP_YOUNG);
 		return false;
 	}
 
@@ -465,13 +377,14 @@ static bool freept_unlink_one(struct mm_struct *mm, pmd_t *pmd, spinlock_t *pml,
 		spin_unlock(ptl);
 	else
 		__release(ptl);
-	if (!empty)
+	if (!empty) {
+		trace_freept_skip(mm, addr, FREEPT_SKIP_REFILLED);
 		return false;
+	}
 
 	mm_dec_nr_ptes(mm);
-	if (filter)
-		WRITE_ONCE(*freept_filter_place(filter, pmd),
-			   freept_filter_now());
+	freept_filter_freed(mm, pmd);
+	trace_freept_table(mm, addr);
 	pt->pt_index = (pgoff_t)batch->first;
 	batch->first = pt;
 	batch->nr++;
@@ -503,7 +416,8 @@ static unsigned int freept_unlink(struct mm_struct *mm, pmd_t *pmd,
 			break;
 		}
 		__clear_bit(i, slots);
-		if (!freept_unlink_one(mm, pmd + i, pml, &batch, fc))
+		if (!freept_unlink_one(mm, pmd + i, pml, base + i * PMD_SIZE,
+				       &batch, fc))
 			continue;
 		if (!end)
 			start = base + i * PMD_SIZE;
@@ -556,17 +470,28 @@ static void freept_pmd_range(struct mm_struct *mm, pmd_t *pmd, unsigned long end
 	unsigned long start = fc->start & PMD_MASK;
 	unsigned long base = start & PUD_MASK;
 	DECLARE_BITMAP(slots, PTRS_PER_PMD);
-	unsigned int nr_scanned, weight, nr_vmas = 0;
+	unsigned int weight, nr_vmas = 0;
+	struct freept_look look;
 	u64 t0;
+
+	if ((fc->flags & FREEPT_HINTED) && !freept_pmd_marked(pmd)) {
+		trace_freept_skip(mm, start, FREEPT_SKIP_UNMARKED);
+		freept_charge(fc, hold, 1);
+		fc->start = end;
+		return;
+	}
 
 	/* Neither the span nor the hold need to be met to the last table */
 	if (fc->span < end - start)
 		end = start + max(fc->span & PMD_MASK, PMD_SIZE);
 
-	end = freept_eligible(mm, start, end, slots, &nr_vmas);
-	nr_scanned = freept_look(pmd, slots);
-	fc->nr_scanned += nr_scanned;
-	freept_charge(fc, hold, 1 + nr_scanned + nr_vmas / 8);
+	end = freept_eligible(mm, start, end, slots, fc->flags, &nr_vmas);
+	/* who looks at a part does not know what there is in the rest */
+	if ((fc->flags & FREEPT_HINTED) && start == base && end - base == PUD_SIZE)
+		freept_pmd_unmark(pmd);
+	look = freept_look(mm, pmd, base, slots, fc->flags);
+	fc->nr_scanned += look.nr_scanned;
+	freept_charge(fc, hold, 1 + look.nr_scanned + nr_vmas / 8);
 
 	weight = bitmap_weight(slots, PTRS_PER_PMD);
 	if (!weight)
@@ -592,6 +517,8 @@ static void freept_pmd_range(struct mm_struct *mm, pmd_t *pmd, unsigned long end
 	} while (end > base + find_first_bit(slots, PTRS_PER_PMD) * PMD_SIZE);
 	fc->free_ns += local_clock() - t0;
 out:
+	if (look.again)
+		freept_pmd_mark(mm, pmd);
 	fc->span -= min(fc->span, end - start);
 	fc->start = end;
 }
@@ -631,7 +558,7 @@ static void freept_walk(struct mm_struct *mm, struct freept_control *fc)
 		.nr_to_scan = FREEPT_HOLD_SCAN,
 		.nr_to_free = FREEPT_HOLD_FREE,
 	};
-	u64 t0 = local_clock(), free_ns = fc->free_ns;
+	u64 t0 = local_clock(), free_ns = fc->free_ns, held_ns;
 
 	while (fc->start < fc->end && fc->span && fc->nr_to_scan &&
 	       fc->nr_to_free && hold.nr_to_scan && hold.nr_to_free) {
@@ -643,12 +570,16 @@ static void freept_walk(struct mm_struct *mm, struct freept_control *fc)
 			fc->start = fc->end;
 			break;
 		}
-		if (!freept_vma_eligible(vma)) {
+		if (!freept_vma_eligible(vma, fc->flags) ||
+		    !freept_vma_asked(vma, fc->flags)) {
+			trace_freept_skip(mm, fc->start, FREEPT_SKIP_VMA);
 			fc->start = vma->vm_end;
 			freept_charge(fc, &hold, 1);
 			continue;
 		}
-		fc->start = max(fc->start, vma->vm_start);
+		/* a PMD table is looked at as a whole, if that can be afforded */
+		fc->start = max(fc->start, fc->span < PUD_SIZE ? vma->vm_start :
+					   vma->vm_start & PUD_MASK);
 		/* no further than the PUD entry, or the entry that is a hole */
 		end = ALIGN(fc->end, PMD_SIZE);
 		pmd = freept_find_pmd(mm, fc->start, &end);
@@ -661,7 +592,10 @@ static void freept_walk(struct mm_struct *mm, struct freept_control *fc)
 		if (mmap_lock_is_contended(mm) || need_resched())
 			break;
 	}
-	fc->scan_ns += local_clock() - t0 - (fc->free_ns - free_ns);
+	held_ns = local_clock() - t0;
+	fc->scan_ns += held_ns - (fc->free_ns - free_ns);
+	trace_freept_hold(mm, FREEPT_HOLD_SCAN - hold.nr_to_scan,
+			  FREEPT_HOLD_FREE - hold.nr_to_free, held_ns);
 }
 
 /**
@@ -683,12 +617,14 @@ static void freept_walk(struct mm_struct *mm, struct freept_control *fc)
  */
 int freept_reclaim_mm(struct mm_struct *mm, struct freept_control *fc)
 {
-	unsigned long nr_scanned = fc->nr_scanned;
+	unsigned long nr_scanned = fc->nr_scanned, nr_freed = fc->nr_freed;
+	u64 scan_ns = fc->scan_ns, free_ns = fc->free_ns;
 	int ret = 0;
 
 	if (!freept_enabled())
 		return -EOPNOTSUPP;
 	fc->end = min(fc->end, TASK_SIZE_MAX);
+	trace_freept_run_start(mm, fc->start, fc->end, fc->flags);
 
 	while (fc->start < fc->end && fc->span && fc->nr_to_scan &&
 	       fc->nr_to_free) {
@@ -697,6 +633,7 @@ int freept_reclaim_mm(struct mm_struct *mm, struct freept_control *fc)
 			if (ret)
 				break;
 		} else if (!mmap_read_trylock(mm)) {
+			trace_freept_skip(mm, fc->start, FREEPT_SKIP_BUSY);
 			ret = -EAGAIN;
 			break;
 		}
@@ -711,6 +648,8 @@ int freept_reclaim_mm(struct mm_struct *mm, struct freept_control *fc)
 	}
 
 	nr_scanned = fc->nr_scanned - nr_scanned;
+	trace_freept_run_end(mm, fc->start, nr_scanned, fc->nr_freed - nr_freed,
+			     fc->scan_ns - scan_ns + fc->free_ns - free_ns, ret);
 	if (nr_scanned) {
 		count_vm_events(PTSCAN, nr_scanned);
 		count_memcg_events_mm(mm, PTSCAN, nr_scanned);

@@ -332,18 +332,18 @@ static void fk_refault(struct kunit *test)
 {
 	unsigned long addr = fk_populate(test);
 	struct freept_control fc = fk_control(addr);
-	u16 *place;
-	pmd_t *pmd;
+	unsigned int before;
 
 	fk_zap(addr, FK_TABLES * PMD_SIZE);
 	KUNIT_EXPECT_EQ(test, freept_reclaim_mm(current->mm, &fc), 0);
-	pmd = mm_find_pmd(current->mm, addr);
-	KUNIT_ASSERT_NOT_NULL(test, pmd);
 	KUNIT_ASSERT_NOT_NULL(test, current->mm->freept.filter);
-	place = freept_filter_place(current->mm->freept.filter, pmd);
-	KUNIT_EXPECT_NE(test, *place, 0);
+	before = current->mm->freept.nr_refaults;
 	fk_touch(test, addr);
-	KUNIT_EXPECT_EQ(test, *place, 0);
+	KUNIT_EXPECT_EQ(test, current->mm->freept.nr_refaults, before + 1);
+	/* one refault for one free */
+	fk_zap(addr, PMD_SIZE);
+	fk_touch(test, addr);
+	KUNIT_EXPECT_EQ(test, current->mm->freept.nr_refaults, before + 1);
 }
 
 static void fk_stamp(unsigned long addr, unsigned long when)
@@ -354,7 +354,7 @@ static void fk_stamp(unsigned long addr, unsigned long when)
 		pmd_t *pmd = mm_find_pmd(current->mm, addr + i * PMD_SIZE);
 
 		if (pmd && !pmd_none(*pmd))
-			page_ptdesc(pmd_pgtable(*pmd))->pt_index = when;
+			page_ptdesc(pmd_pgtable(*pmd))->pt_installed = when;
 	}
 }
 

@@ -22,6 +22,8 @@
  *    next piece done by the same task not before it has used that much CPU, and
  *    the thread sleeps as long.  Looking at what then is freed, and freeing it,
  *    is work that pays, and bounded per piece;
+ *  - it looks where entries were removed, see mm/freept_hints.c, and frees what
+ *    was empty at two looks; freept_lap_end() says how long it waits for the next;
  *  - nobody waits for the mmap lock: if it is taken, the piece is put off;
  *  - while nobody asks for background work the tick hook is a static branch.
  */
@@ -38,12 +40,17 @@
 #include <linux/oom.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
+#include <linux/prctl.h>
 #include <linux/sched/clock.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/rt.h>
 #include <linux/sched/task.h>
 #include <linux/sysctl.h>
 #include <linux/task_work.h>
+
+#include <trace/events/freept.h>
+
+#include "freept.h"
 
 enum freept_mode {
 	FREEPT_NEVER,		/* no background work */
@@ -56,6 +63,13 @@ enum freept_mode {
 
 /* Ticks that the tasks of a process have to take a piece before the thread does */
 #define FREEPT_GRACE		2
+
+/* The delay is doubled so often: where laps free little, and where it is wrong */
+#define FREEPT_BACKOFF_IDLE	3
+#define FREEPT_BACKOFF_MAX	7
+
+/* In place of a generation: the lap that looks at all tables is not over yet */
+#define FREEPT_LAP		UINT_MAX
 
 /* Processes that the thread considers between two chances to reschedule */
 #define FREEPT_PIDS		64
@@ -74,6 +88,9 @@ static DECLARE_WAIT_QUEUE_HEAD(freept_wait);
  */
 static unsigned int freept_generation __read_mostly = 1;
 
+/* Some process has asked for background work, with prctl() or madvise() */
+static bool freept_asked __read_mostly;
+
 /* Is there anybody for whom background work is to be done? */
 static bool freept_active(void)
 {
@@ -81,7 +98,8 @@ static bool freept_active(void)
 
 	return freept_enabled() &&
 	       (mode == FREEPT_ALWAYS ||
-		(mode == FREEPT_ASKED && memcg_pt_budgets_exist()));
+		(mode == FREEPT_ASKED &&
+		 (READ_ONCE(freept_asked) || memcg_pt_budgets_exist())));
 }
 
 static unsigned long freept_delay(void)
@@ -89,17 +107,24 @@ static unsigned long freept_delay(void)
 	return msecs_to_jiffies(READ_ONCE(freept_scan_delay_ms));
 }
 
-/* Shall background work be done for this mm? */
-static bool freept_wanted(struct mm_struct *mm)
+/* For what of an mm is background work to be done? */
+enum freept_want {
+	FREEPT_NOTHING,
+	FREEPT_ASKED_RANGES,	/* those marked with MADV_FREEPT */
+	FREEPT_ALL,		/* but not those marked with MADV_NOFREEPT */
+};
+
+/* Who wins: the order is that of Documentation/admin-guide/mm/freept.rst */
+static enum freept_want freept_wanted(struct mm_struct *mm)
 {
-	switch (READ_ONCE(freept_mode)) {
-	case FREEPT_ALWAYS:
-		return true;
-	case FREEPT_ASKED:
-		return memcg_pt_asked(mm);
-	default:
-		return false;
-	}
+	int mode = READ_ONCE(freept_mode);
+	u8 choice = READ_ONCE(mm->freept.choice);
+
+	if (mode == FREEPT_NEVER || choice == PR_FREEPT_DISABLE)
+		return FREEPT_NOTHING;
+	if (choice == PR_FREEPT_ENABLE || mode == FREEPT_ALWAYS || memcg_pt_asked(mm))
+		return FREEPT_ALL;
+	return READ_ONCE(mm->freept.ranges) ? FREEPT_ASKED_RANGES : FREEPT_NOTHING;
 }
 
 /* Is a piece for @mm overdue by @grace ticks? */
@@ -107,7 +132,7 @@ static bool freept_due(struct mm_struct *mm, unsigned long grace)
 {
 	unsigned int generation = READ_ONCE(mm->freept.generation);
 
-	if (!freept_wanted(mm))
+	if (freept_wanted(mm) == FREEPT_NOTHING)
 		return false;
 	if (likely(generation == READ_ONCE(freept_generation)))
 		return time_after_eq(jiffies, READ_ONCE(mm->freept.next) + grace);
@@ -140,6 +165,60 @@ u64 freept_price(u64 scan_ns, unsigned long nr_scanned, unsigned long nr_freed)
 }
 
 /*
+ * A lap, that is once through the address space, is over.  How long until the
+ * next one?  The delay is doubled
+ *
+ *  - when the lap has freed next to nothing of what it looked at, three times at
+ *    the most: such a process uses what it unmaps a part of;
+ *  - twice, when a good part of what was freed was soon put back: then it was
+ *    wrong to free it.  It takes as many laps without that to come back.
+ */
+static void freept_lap_end(struct mm_struct *mm)
+{
+	struct freept_mm *fm = &mm->freept;
+	unsigned long nr_refaults = READ_ONCE(fm->nr_refaults);
+	unsigned int backoff = fm->backoff;
+
+	if (nr_refaults > 8 && nr_refaults > (fm->lap_freed + fm->last_freed) / 4)
+		backoff = min(backoff + 2, FREEPT_BACKOFF_MAX);
+	else if (backoff > FREEPT_BACKOFF_IDLE)
+		backoff--;
+	else if (fm->lap_freed < fm->lap_scanned / 16)
+		backoff = min(backoff + 1, FREEPT_BACKOFF_IDLE);
+	else
+		backoff = 0;
+
+	fm->backoff = backoff;
+	fm->last_freed = fm->lap_freed;
+	fm->lap_scanned = 0;
+	fm->lap_freed = 0;
+	WRITE_ONCE(fm->nr_refaults, 0);
+	/* settings that have changed meanwhile, and lost hints, void it */
+	cmpxchg(&fm->hinted, FREEPT_LAP, fm->lap);
+}
+
+/*
+ * A new lap begins.  Nothing to do if no entry was removed since the last one.
+ * What is removed from now on is for the next one.
+ */
+static bool freept_lap_begin(struct mm_struct *mm)
+{
+	struct freept_mm *fm = &mm->freept;
+
+	fm->lap = READ_ONCE(freept_generation);
+	if (READ_ONCE(fm->hinted) != fm->lap) {
+		WRITE_ONCE(fm->hinted, FREEPT_LAP);
+		WRITE_ONCE(fm->marked, false);
+		return true;
+	}
+	if (!READ_ONCE(fm->marked))
+		return false;
+	WRITE_ONCE(fm->marked, false);
+	smp_mb();	/* pairs with freept_pmd_mark() */
+	return true;
+}
+
+/*
  * Do a piece for @mm if it is due and nobody else does it, and free @nr_to_free
  * tables at the most.
  *
@@ -148,8 +227,9 @@ u64 freept_price(u64 scan_ns, unsigned long nr_scanned, unsigned long nr_freed)
 static u64 freept_piece(struct mm_struct *mm, unsigned long grace,
 			unsigned long nr_to_free, bool *more)
 {
+	struct freept_mm *fm = &mm->freept;
 	unsigned long delay = freept_delay();
-	unsigned long next = READ_ONCE(mm->freept.next);
+	unsigned long next = READ_ONCE(fm->next);
 	DEFINE_FREEPT_CONTROL(fc);
 	unsigned long left, pause;
 	u64 price;
@@ -158,38 +238,50 @@ static u64 freept_piece(struct mm_struct *mm, unsigned long grace,
 	if (!freept_due(mm, grace))
 		return 0;
 	/* before the election: who sees the new time sees that it is current */
-	WRITE_ONCE(mm->freept.generation, READ_ONCE(freept_generation));
+	WRITE_ONCE(fm->generation, READ_ONCE(freept_generation));
 	/* Elected.  The time is a guard only: it is set anew below. */
-	if (!try_cmpxchg(&mm->freept.next, &next, jiffies + delay + HZ))
+	if (!try_cmpxchg(&fm->next, &next, jiffies + delay + HZ))
 		return 0;
 
-	fc.start = READ_ONCE(mm->freept.addr);
-	left = READ_ONCE(mm->freept.span);
+	fc.start = READ_ONCE(fm->addr);
+	if (!fc.start && !freept_lap_begin(mm)) {
+		WRITE_ONCE(fm->next, jiffies + (delay << fm->backoff));
+		return 0;
+	}
+	left = READ_ONCE(fm->span);
 	if (!left)	/* a new run, and with a new size from now on */
 		left = (unsigned long)READ_ONCE(freept_scan_size_mb) << 20;
 	fc.span = left;
 	fc.nr_to_scan = FREEPT_HOLD_SCAN;
 	fc.nr_to_free = nr_to_free;
+	fc.flags = FREEPT_BACKGROUND | FREEPT_AGED;
+	if (READ_ONCE(fm->hinted) == fm->lap)
+		fc.flags |= FREEPT_HINTED;
+	if (freept_wanted(mm) == FREEPT_ASKED_RANGES)
+		fc.flags |= FREEPT_RANGES;
 
 	ret = freept_reclaim_mm(mm, &fc);
 	price = freept_price(fc.scan_ns, fc.nr_scanned, fc.nr_freed);
 	pause = nsecs_to_jiffies64(price * FREEPT_PACE) + 1;
+	fm->lap_scanned += fc.nr_scanned;
+	fm->lap_freed += fc.nr_freed;
 
 	if (fc.start >= fc.end) {	/* end of the address space and of the run */
 		fc.start = 0;
 		fc.span = 0;
+		freept_lap_end(mm);
 	}
-	WRITE_ONCE(mm->freept.addr, fc.start);
-	WRITE_ONCE(mm->freept.span, fc.span);
+	WRITE_ONCE(fm->addr, fc.start);
+	WRITE_ONCE(fm->span, fc.span);
 
 	if (ret == -EAGAIN)
 		/* the mmap lock is busy: let the others have it for a while */
 		pause = max(pause, delay / 8);
 	else if (!fc.span)
-		pause = max(pause, delay);
+		pause = max(pause, fc.start ? delay : delay << fm->backoff);
 	else
 		*more = true;
-	WRITE_ONCE(mm->freept.next, jiffies + pause);
+	WRITE_ONCE(fm->next, jiffies + pause);
 	return price;
 }
 
@@ -199,17 +291,19 @@ static void freept_task_work(struct callback_head *work)
 	struct task_struct *p = current;
 	struct mm_struct *mm = p->mm;
 	bool more = false;
-	u64 price;
+	u64 price, t0;
 
 	work->next = work;	/* not queued: the tick may do so again */
 	/* exit_task_work() comes after exit_mm() */
 	if (!mm || (p->flags & PF_EXITING))
 		return;
+	t0 = local_clock();
 	memcg_pt_return_to_user();
 	/* one hold of the mmap lock: the task has other things to do */
 	price = freept_piece(mm, 0, FREEPT_HOLD_FREE, &more);
 	if (price)
 		p->freept_exec = p->se.sum_exec_runtime + FREEPT_PACE * price;
+	trace_freept_stop(local_clock() - t0);
 }
 
 /*
@@ -258,6 +352,7 @@ void freept_task_init(struct task_struct *p)
 {
 	memcg_pt_task_init(p);
 	p->freept_exec = 0;
+	p->freept_pmd = NULL;
 	init_task_work(&p->freept_work, freept_task_work);
 	p->freept_work.next = &p->freept_work;
 }
@@ -389,11 +484,26 @@ static void freept_update(void)
 	lockdep_assert_held(&freept_lock);
 	if (!freept_enabled())
 		return;
-	if (freept_active())
+	if (freept_active()) {
+		/* from now on; of what was removed before, no mark tells */
+		static_branch_enable(&freept_hints);
 		static_branch_enable(&freept_background);
-	else
+	} else {
 		static_branch_disable(&freept_background);
-	WRITE_ONCE(freept_generation, freept_generation + 1);
+		static_branch_disable(&freept_hints);
+	}
+	WRITE_ONCE(freept_generation, (freept_generation + 1) % FREEPT_LAP ?: 1);
+	wake_up(&freept_wait);
+}
+
+/* Background work was asked for, and not by a sysctl */
+static void freept_start(void)
+{
+	lockdep_assert_held(&freept_lock);
+	if (!freept_active() || static_key_enabled(&freept_background))
+		return;
+	static_branch_enable(&freept_hints);
+	static_branch_enable(&freept_background);
 	wake_up(&freept_wait);
 }
 
@@ -408,10 +518,25 @@ static void freept_update(void)
 void freept_budgets_exist(void)
 {
 	mutex_lock(&freept_lock);
-	if (freept_active()) {
-		static_branch_enable(&freept_background);
-		wake_up(&freept_wait);
-	}
+	freept_start();
+	mutex_unlock(&freept_lock);
+}
+
+/**
+ * freept_was_asked - a process has asked for background work
+ *
+ * For good: anybody may ask, and nobody shall have kernel code patched again and
+ * again.
+ *
+ * Context: Process context, no mmap lock is held: code may be patched.
+ */
+void freept_was_asked(void)
+{
+	if (READ_ONCE(freept_asked))
+		return;
+	mutex_lock(&freept_lock);
+	WRITE_ONCE(freept_asked, true);
+	freept_start();
 	mutex_unlock(&freept_lock);
 }
 

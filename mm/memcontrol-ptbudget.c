@@ -45,6 +45,8 @@
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 
+#include <trace/events/freept.h>
+
 #include "internal.h"
 #include "memcontrol-ptfree.h"
 
@@ -72,6 +74,15 @@ void memcg_pt_pause_end(struct memcg_pt_pause *pause)
 	WRITE_ONCE(pause->retry, jiffies);
 }
 
+static void pt_trace(struct mem_cgroup *memcg, unsigned long limit,
+		     unsigned long nr_freed, enum freept_action action)
+{
+	if (trace_freept_over_budget_enabled())
+		trace_freept_over_budget(cgroup_id(memcg->css.cgroup),
+					 memcg_pt_usage(memcg), limit, nr_freed,
+					 action);
+}
+
 /* Jiffies to let pass for so much time that was spent for nothing */
 static unsigned long pt_price(u64 wasted_ns)
 {
@@ -95,27 +106,49 @@ bool memcg_pt_paused(struct memcg_pt_pause *pause, unsigned long usage)
 	       usage <= then + max(then / 16, (unsigned long)MEMCG_PT_OVERSHOOT);
 }
 
-/*
- * Nothing was found: no attempt for a while, twice as long as the last time.  An
- * unmapping in one of the mms that were visited shortens that, but not to less
- * than PT_PACE times what the pass took: this keeps the cost at a 64th of the
- * time, whatever the program does.  At the end of the pause the work item looks
- * again, if no task has: not all who remove entries say so.
+/**
+ * memcg_pt_back_off - nothing was found: no attempt for a while
+ * @pause: what for
+ * @wasted_ns: time that the attempt took
+ *
+ * Twice as long as the last time, and PT_PACE times what the attempt took: this
+ * keeps the cost at a 64th of the time, whatever the program does.
+ *
+ * Context: Any.
+ * Return: Jiffies.
  */
-static void pt_back_off(struct mem_cgroup *memcg, struct memcg_pt_pause *pause,
-			u64 wasted_ns, int nr_unmaps)
+unsigned long memcg_pt_back_off(struct memcg_pt_pause *pause, u64 wasted_ns)
 {
 	unsigned long least = pt_price(wasted_ns);
 	unsigned int delay = clamp_t(unsigned int, pause->delay * 2, HZ / 100 + 1,
 				     PT_PAUSE_MAX);
 
 	delay = max_t(unsigned long, delay, least);
-	/* nobody is stopped over high, however far */
-	WRITE_ONCE(pause->usage, pause == &memcg->pt.pause_max ?
-				 memcg_pt_usage(memcg) : PAGE_COUNTER_MAX);
 	WRITE_ONCE(pause->delay, delay);
 	WRITE_ONCE(pause->earliest, jiffies + least);
 	WRITE_ONCE(pause->retry, jiffies + delay);
+	return delay;
+}
+
+/*
+ * Nothing was found under a budget.  An unmapping in one of the mms that were
+ * visited shortens the pause, but not to less than what the pass costs.  At its
+ * end the work item looks again, if no task has: not all who remove entries say
+ * so.
+ */
+static void pt_back_off(struct mem_cgroup *memcg, struct memcg_pt_pause *pause,
+			u64 wasted_ns, int nr_unmaps)
+{
+	unsigned long least = pt_price(wasted_ns);
+	unsigned long delay;
+
+	/* nobody is stopped over high, however far */
+	WRITE_ONCE(pause->usage, pause == &memcg->pt.pause_max ?
+				 memcg_pt_usage(memcg) : PAGE_COUNTER_MAX);
+	delay = memcg_pt_back_off(pause, wasted_ns);
+	pt_trace(memcg, pause == &memcg->pt.pause_max ? READ_ONCE(memcg->pt.usage.max) :
+						       READ_ONCE(memcg->pt.usage.high),
+		 0, FREEPT_ACTION_BACK_OFF);
 	smp_mb();	/* either we see the unmapping, or it sees the pause */
 	if (atomic_read(&memcg->pt.nr_unmaps) != nr_unmaps) {
 		WRITE_ONCE(pause->retry, jiffies + least);
@@ -285,10 +318,11 @@ static bool pt_oom(struct mem_cgroup *memcg, unsigned long max,
 		   enum memcg_pt_caller caller)
 {
 	struct pt_killable killable = { .id = memcg_pt_new_id() };
+	struct mm_struct *victim = NULL;
 	struct oom_control oc = {
 		.memcg = memcg,
 		.gfp_mask = GFP_KERNEL,
-		.pagetables = true,
+		.pt_victim = &victim,
 	};
 	bool ret = false;
 
@@ -308,6 +342,7 @@ static bool pt_oom(struct mem_cgroup *memcg, unsigned long max,
 
 	memcg_pt_count(memcg, MEMCG_PT_OOM);
 	if (!pt_kill_helps(&killable, memcg_pt_settled(memcg), max)) {
+		pt_trace(memcg, max, 0, FREEPT_ACTION_NO_KILL);
 		if (!memcg->pt.warned)
 			pt_say(memcg, max, "nothing to free, and no kill can help");
 		memcg->pt.warned = true;
@@ -320,8 +355,9 @@ static bool pt_oom(struct mem_cgroup *memcg, unsigned long max,
 	max = READ_ONCE(memcg->pt.usage.max);
 	if (memcg_pt_settled(memcg) > max && !(current->flags & PF_EXITING))
 		ret = out_of_memory(&oc);
-	if (oc.victim) {
-		memcg->pt.victim = oc.victim;
+	if (victim) {
+		memcg->pt.victim = victim;
+		pt_trace(memcg, max, 0, FREEPT_ACTION_KILL);
 		pt_say(memcg, max, "a process was killed");
 	}
 	mutex_unlock(&oom_lock);
@@ -384,8 +420,10 @@ bool memcg_pt_enforce_max(struct mem_cgroup *memcg, enum memcg_pt_caller caller)
 	if (caller == MEMCG_PT_CHARGE) {
 		if (!mutex_trylock(&memcg->pt.budget_lock))
 			return true;	/* somebody is at it */
-	} else if (mutex_lock_killable(&memcg->pt.budget_lock)) {
-		return false;
+	} else {
+		if (mutex_lock_killable(&memcg->pt.budget_lock))
+			return false;
+		current->freept_pmd = NULL;	/* no fault of ours needs it */
 	}
 
 	max = READ_ONCE(memcg->pt.usage.max);
@@ -415,6 +453,7 @@ bool memcg_pt_enforce_max(struct mem_cgroup *memcg, enum memcg_pt_caller caller)
 	if (caller == MEMCG_PT_FORK)
 		memcg_pt_wait_in_flight(memcg, 0, HZ);
 	ret = pass.nr_freed || memcg_pt_settled(memcg) < before;
+	pt_trace(memcg, max, pass.nr_freed, FREEPT_ACTION_RECLAIM);
 	if (!ret && caller >= MEMCG_PT_RETURN && !signal_pending(current))
 		ret = pt_oom(memcg, max, caller);
 
@@ -453,6 +492,7 @@ static void pt_piece_of_own(struct mem_cgroup *memcg, unsigned long high)
 	pass.target = pt_target(high);
 	fc.start = READ_ONCE(current->mm->freept.cursor);
 	memcg_pt_piece(&pass, current->mm, &fc);
+	pt_trace(memcg, high, pass.nr_freed, FREEPT_ACTION_TASK);
 	if (memcg_pt_settled(memcg) <= high)
 		return;
 	/* the next one would find the same, until the work item has been at it */
@@ -476,6 +516,7 @@ static void pt_enforce_high(struct mem_cgroup *memcg)
 	pass.target = pt_target(high);
 	pass.may_wait = true;
 	memcg_pt_walk_subtree(&pass);
+	pt_trace(memcg, high, pass.nr_freed, FREEPT_ACTION_RECLAIM);
 	if (memcg_pt_settled(memcg) <= high) {
 		memcg_pt_pause_end(pause);
 	} else if (pass.nr_freed) {
@@ -546,10 +587,12 @@ void memcg_pt_over_budget(struct mem_cgroup *memcg)
 {
 	/* not a remote charge, and there will be a return to user space? */
 	if (in_task() && !current->active_memcg &&
-	    (current->memcg_pt_pending || freept_notify()))
+	    (current->memcg_pt_pending || freept_notify())) {
 		current->memcg_pt_pending = true;
-	else
+	} else {
+		pt_trace(memcg, READ_ONCE(memcg->pt.usage.max), 0, FREEPT_ACTION_WORKER);
 		memcg_pt_kick(memcg, 1);
+	}
 }
 
 /**

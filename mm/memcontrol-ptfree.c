@@ -80,32 +80,59 @@ static noinline void memcg_pt_check(struct mem_cgroup *memcg)
 		current->memcg_pt_over++;
 }
 
+static struct mem_cgroup *pt_folio_memcg(struct folio *folio)
+{
+	/* charged by the page allocator, so to an object cgroup */
+	return obj_cgroup_memcg(__folio_objcg(folio));
+}
+
+/*
+ * Every table that is allocated and freed goes through the following two.  So
+ * they are page_counter_charge() and page_counter_uncharge() for one page, less
+ * what these do for memory.min and memory.low, and inlined.
+ */
 void __memcg_pt_charge(struct folio *folio)
 {
+	struct page_counter *counter;
 	struct mem_cgroup *memcg;
 
 	rcu_read_lock();
-	memcg = folio_memcg(folio);
-	if (likely(!mem_cgroup_is_root(memcg))) {
-		page_counter_charge(&memcg->pt.usage, 1);
-		if (static_branch_unlikely(&memcg_pt_budgets.key))
-			memcg_pt_check(memcg);
+	memcg = pt_folio_memcg(folio);
+	if (mem_cgroup_is_root(memcg))
+		goto unlock;
+	for (counter = &memcg->pt.usage; counter; counter = counter->parent) {
+		unsigned long usage = atomic_long_inc_return(&counter->usage);
+
+		/* local_watermark is never above watermark */
+		if (usage > READ_ONCE(counter->local_watermark)) {
+			WRITE_ONCE(counter->local_watermark, usage);
+			if (usage > READ_ONCE(counter->watermark))
+				WRITE_ONCE(counter->watermark, usage);
+		}
 	}
+	if (static_branch_unlikely(&memcg_pt_budgets.key))
+		memcg_pt_check(memcg);
+unlock:
 	rcu_read_unlock();
 
 	if (static_branch_unlikely(&memcg_pt_budgets.key) &&
-	    unlikely(current->memcg_pt_over > MEMCG_PT_OVERSHOOT))
+	    current->memcg_pt_over > MEMCG_PT_OVERSHOOT)
 		memcg_pt_overshoot();
 }
 
 void __memcg_pt_uncharge(struct folio *folio)
 {
+	struct page_counter *counter;
 	struct mem_cgroup *memcg;
 
 	rcu_read_lock();
-	memcg = folio_memcg(folio);
-	if (likely(!mem_cgroup_is_root(memcg)))
-		page_counter_uncharge(&memcg->pt.usage, 1);
+	memcg = pt_folio_memcg(folio);
+	if (mem_cgroup_is_root(memcg))
+		goto unlock;
+	for (counter = &memcg->pt.usage; counter; counter = counter->parent)
+		if (WARN_ON_ONCE(atomic_long_dec_return(&counter->usage) < 0))
+			atomic_long_set(&counter->usage, 0);
+unlock:
 	rcu_read_unlock();
 }
 
@@ -177,6 +204,7 @@ void memcg_pt_init(struct mem_cgroup *memcg, struct mem_cgroup *parent)
 	INIT_LIST_HEAD(&pt->peaks);
 	memcg_pt_pause_end(&pt->pause_high);
 	memcg_pt_pause_end(&pt->pause_max);
+	memcg_pt_pause_end(&pt->pause_pressure);
 
 	if (parent && !cgroup_subsys_on_dfl(memory_cgrp_subsys))
 		pr_info_once("no budgets for page tables: memory is a controller of cgroup v1\n");

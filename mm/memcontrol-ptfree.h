@@ -44,7 +44,8 @@ void memcg_pt_count(struct mem_cgroup *memcg, enum memcg_pt_event event);
  * struct memcg_pt_pass - one pass over the processes of a cgroup and below
  * @memcg: the cgroup
  * @id: what mms that it has been through are marked with
- * @request: for memory.pt_reclaim: @nr counts
+ * @request: for memory.pt_reclaim: @nr counts, of tables charged to @memcg
+ * @pressure: for memory: @nr counts, of all tables
  * @interruptible: any signal ends it, not only a fatal one
  * @may_wait: no locks are held that others might want
  * @pieces: holds of mmap locks after which it ends
@@ -53,6 +54,7 @@ void memcg_pt_count(struct mem_cgroup *memcg, enum memcg_pt_event event);
  * @nr_counted: tables freed of those charged to @memcg or below; all, if it is
  *	the root
  * @nr_freed: tables freed
+ * @nr_scanned: tables looked at
  * @wasted_ns: time spent on looking at tables that were not freed
  * @again: some mm was busy, or had tables that were too young
  */
@@ -60,6 +62,7 @@ struct memcg_pt_pass {
 	struct mem_cgroup *memcg;
 	int id;
 	bool request;
+	bool pressure;
 	bool interruptible;
 	bool may_wait;
 	unsigned int pieces;
@@ -67,6 +70,7 @@ struct memcg_pt_pass {
 	unsigned long nr;
 	unsigned long nr_counted;
 	unsigned long nr_freed;
+	unsigned long nr_scanned;
 	u64 wasted_ns;
 	bool again;
 };
@@ -88,6 +92,7 @@ void memcg_pt_walk_subtree(struct memcg_pt_pass *pass);
 int memcg_pt_reclaim(struct mem_cgroup *memcg, unsigned long nr);
 
 /* mm/memcontrol-ptbudget.c */
+unsigned long memcg_pt_back_off(struct memcg_pt_pause *pause, u64 wasted_ns);
 void memcg_pt_pause_end(struct memcg_pt_pause *pause);
 bool memcg_pt_paused(struct memcg_pt_pause *pause, unsigned long usage);
 void memcg_pt_work(struct work_struct *work);

@@ -176,6 +176,8 @@ static unsigned long pt_left(struct memcg_pt_pass *pass)
 {
 	unsigned long settled;
 
+	if (pass->pressure)
+		return pass->nr - min(pass->nr, pass->nr_freed);
 	if (pass->request)
 		return pass->nr - min(pass->nr, pass->nr_counted);
 	settled = memcg_pt_settled(pass->memcg);
@@ -222,6 +224,7 @@ int memcg_pt_piece(struct memcg_pt_pass *pass, struct mm_struct *mm,
 	ret = freept_reclaim_mm(mm, fc);
 
 	pass->wasted_ns += freept_price(fc->scan_ns, fc->nr_scanned, fc->nr_freed);
+	pass->nr_scanned += fc->nr_scanned;
 	pass->nr_freed += fc->nr_freed;
 	pass->nr_counted += root ? fc->nr_freed : fc->nr_charged;
 	WRITE_ONCE(mm->freept.cursor, fc->start < fc->end ? fc->start : 0);

@@ -4,6 +4,7 @@
 
 #include <linux/jiffies.h>
 #include <linux/jump_label.h>
+#include <linux/memcontrol-ptfree.h>
 #include <linux/mm_types.h>
 #include <linux/sched.h>
 #include <linux/sizes.h>
@@ -22,8 +23,19 @@
 
 /* Wait for the mmap lock, until a fatal signal; without it: trylock only */
 #define FREEPT_WAIT		BIT(0)
-/* Leave tables alone that were installed less than a jiffy ago */
+/*
+ * Leave tables alone that may be about to be used: those installed less than a
+ * jiffy ago, and the one that current has installed last
+ */
 #define FREEPT_OLD		BIT(1)
+/* Background work: leave ranges alone that are marked with MADV_NOFREEPT */
+#define FREEPT_BACKGROUND	BIT(2)
+/* Only ranges that are marked with MADV_FREEPT */
+#define FREEPT_RANGES		BIT(3)
+/* Look only where entries were removed: see freept_emptied() */
+#define FREEPT_HINTED		BIT(4)
+/* Free only what was empty when it was looked at before, and since */
+#define FREEPT_AGED		BIT(5)
 
 /**
  * struct freept_control - one request to the engine, and what became of it
@@ -35,12 +47,13 @@
  * @nr_to_scan: tables to look at, at the most; on return, what is left.  Holes,
  *	and mappings that are passed over, count as well, as one table each.
  * @nr_to_free: tables to free, at the most; on return, what is left
- * @flags: FREEPT_WAIT, FREEPT_OLD, or 0
+ * @flags: FREEPT_WAIT and so on, or 0
  * @memcg: a cgroup of which @nr_charged is told, or NULL
  * @nr_scanned: tables looked at
  * @nr_freed: tables unlinked and handed to RCU
  * @nr_charged: of @nr_freed, those that are charged to @memcg or below
  * @nr_young: tables that were left for FREEPT_OLD
+ * @nr_aged: tables that were left for FREEPT_AGED
  * @scan_ns: time spent on looking
  * @free_ns: time spent on unlinking, flushing and freeing
  *
@@ -61,6 +74,7 @@ struct freept_control {
 	unsigned long nr_freed;
 	unsigned long nr_charged;
 	unsigned long nr_young;
+	unsigned long nr_aged;
 	u64 scan_ns;
 	u64 free_ns;
 };
@@ -73,6 +87,36 @@ struct freept_control {
 		.nr_to_free = ULONG_MAX,	\
 	}
 
+/*
+ * What is known of a PTE table, in pt_emptied of its descriptor.  In that of a
+ * PMD table: of all tables below it, FREEPT_FILLED or not.
+ */
+enum {
+	FREEPT_FILLED,		/* no entry was removed since it was looked at */
+	FREEPT_REMOVED,		/* entries were removed: it may be empty */
+	FREEPT_SEEN_EMPTY,	/* it was empty, and no entry was removed since */
+};
+
+/* Why something was passed over: for the tracepoint freept_skip */
+enum freept_skip {
+	FREEPT_SKIP_BUSY,	/* the mmap lock is held */
+	FREEPT_SKIP_VMA,	/* a mapping whose tables stay, or not asked for */
+	FREEPT_SKIP_UNMARKED,	/* no entry was removed below a PMD table */
+	FREEPT_SKIP_AGED,	/* empty, but not yet for long */
+	FREEPT_SKIP_YOUNG,	/* installed just now */
+	FREEPT_SKIP_REFILLED,	/* no longer empty when its lock was held */
+};
+
+/* What is done for a cgroup over a budget: for the tracepoint freept_over_budget */
+enum freept_action {
+	FREEPT_ACTION_TASK,	/* one piece, by a task of the cgroup */
+	FREEPT_ACTION_WORKER,	/* left to the worker */
+	FREEPT_ACTION_RECLAIM,	/* a pass over the processes */
+	FREEPT_ACTION_BACK_OFF,	/* nothing to free: not again for a while */
+	FREEPT_ACTION_KILL,
+	FREEPT_ACTION_NO_KILL,	/* no kill can help */
+};
+
 #ifdef CONFIG_FREEPT
 
 bool freept_enabled(void);
@@ -83,6 +127,7 @@ void freept_mm_destroy(struct mm_struct *mm);
 void freept_task_init(struct task_struct *p);
 
 void __freept_refault(struct mm_struct *mm, pmd_t *pmd);
+bool freept_recently_freed(struct mm_struct *mm, pmd_t *pmd);
 
 /**
  * freept_table_installed - a PTE table is put where there was none
@@ -98,10 +143,57 @@ void __freept_refault(struct mm_struct *mm, pmd_t *pmd);
 static inline void freept_table_installed(struct mm_struct *mm, pmd_t *pmd,
 					  pgtable_t table)
 {
-	page_ptdesc(table)->pt_index = jiffies;
+	struct ptdesc *pt = page_ptdesc(table);
+
+	pt->pt_installed = jiffies;
+	pt->pt_emptied = FREEPT_FILLED;
+	current->freept_pmd = pmd;
 	if (unlikely(READ_ONCE(mm->freept.filter)))
 		__freept_refault(mm, pmd);
 }
+
+DECLARE_STATIC_KEY_FALSE(freept_hints);
+void __freept_emptied(struct mm_struct *mm, pmd_t *pmd);
+
+/**
+ * freept_emptied - entries were removed from a PTE table
+ * @mm: the mm
+ * @pmd: the PMD entry that points to the table
+ *
+ * Leaves a mark for background work, and ends the back-off of budgets.
+ *
+ * Context: The lock of the PTE table is held.
+ */
+static inline void freept_emptied(struct mm_struct *mm, pmd_t *pmd)
+{
+	if (static_branch_unlikely(&freept_hints))
+		__freept_emptied(mm, pmd);
+	memcg_pt_unmapped(mm);
+}
+
+/**
+ * freept_hints_lost - what is known of the tables of an mm is void
+ * @mm: the mm
+ *
+ * Tables that were to be left alone are to be so no longer, or entries were
+ * removed of which nobody was told: the next lap looks at all tables.
+ *
+ * Context: Any.
+ */
+static inline void freept_hints_lost(struct mm_struct *mm)
+{
+	WRITE_ONCE(mm->freept.hinted, 0);
+}
+
+unsigned long freept_fork_skips(struct mm_struct *mm, pmd_t *pmd,
+				unsigned long addr, unsigned long end);
+
+int freept_madvise(struct mm_struct *mm, unsigned long start, size_t len);
+int freept_madvise_vma(struct vm_area_struct *vma, int behavior,
+		       unsigned long *vm_flags);
+int freept_prctl_set(unsigned long choice);
+void freept_was_asked(void);
+int freept_prctl_get(void);
 
 u64 freept_price(u64 scan_ns, unsigned long nr_scanned, unsigned long nr_freed);
 bool freept_notify(void);
@@ -139,6 +231,35 @@ static inline void freept_table_installed(struct mm_struct *mm, pmd_t *pmd,
 {
 }
 
+static inline bool freept_recently_freed(struct mm_struct *mm, pmd_t *pmd)
+{
+	return false;
+}
+
+static inline void freept_emptied(struct mm_struct *mm, pmd_t *pmd) { }
+static inline void freept_hints_lost(struct mm_struct *mm) { }
+static inline unsigned long freept_fork_skips(struct mm_struct *mm, pmd_t *pmd,
+					      unsigned long addr,
+					      unsigned long end)
+{
+	return addr;
+}
+
+static inline int freept_madvise(struct mm_struct *mm, unsigned long start,
+				 size_t len)
+{
+	return -EINVAL;
+}
+
+static inline int freept_madvise_vma(struct vm_area_struct *vma, int behavior,
+				     unsigned long *vm_flags)
+{
+	return -EINVAL;
+}
+
+static inline int freept_prctl_set(unsigned long choice) { return -EINVAL; }
+static inline void freept_was_asked(void) { }
+static inline int freept_prctl_get(void) { return -EINVAL; }
 static inline void freept_tick(struct task_struct *curr) { }
 
 #endif /* CONFIG_FREEPT */

@@ -53,6 +53,7 @@ struct memcg_pt {
 
 	struct memcg_pt_pause pause_high;
 	struct memcg_pt_pause pause_max;
+	struct memcg_pt_pause pause_pressure;
 	atomic_t nr_unmaps;
 
 	/* One at a time who enforces memory.pt.max, or high for the subtree */
@@ -81,8 +82,10 @@ struct memcg_pt {
 extern struct static_key_false_deferred memcg_pt_budgets;
 
 void memcg_pt_init(struct mem_cgroup *memcg, struct mem_cgroup *parent);
+void memcg_pt_online(struct mem_cgroup *memcg);
 void memcg_pt_reset(struct mem_cgroup *memcg);
 void memcg_pt_release(struct mem_cgroup *memcg);
+bool memcg_pt_reclaim_before_oom(struct mem_cgroup *memcg);
 
 bool memcg_pt_budgets_exist(void);
 void memcg_pt_unlinked(struct mem_cgroup *memcg, unsigned int nr);
@@ -143,14 +146,16 @@ static inline void memcg_pt_unmapped(struct mm_struct *mm)
 
 /**
  * memcg_pt_fork_stops - may fork not allocate another table?
+ * @needs_table: the child has none for the range
  *
  * Context: Process context; locks may be held.
  * Return: true if current's next table would be over a memory.pt.max; fork is
  * to be undone then, and memcg_pt_retry_fork() tells whether to try again.
  */
-static inline bool memcg_pt_fork_stops(void)
+static inline bool memcg_pt_fork_stops(bool needs_table)
 {
-	return static_branch_unlikely(&memcg_pt_budgets.key) && __memcg_pt_fork_stops();
+	return static_branch_unlikely(&memcg_pt_budgets.key) && needs_table &&
+	       __memcg_pt_fork_stops();
 }
 
 /**
@@ -194,16 +199,18 @@ static inline bool memcg_pt_stop_populate(struct vm_area_struct *vma, unsigned l
 #else /* !CONFIG_MEMCG_PTFREE */
 
 static inline void memcg_pt_init(struct mem_cgroup *memcg, struct mem_cgroup *parent) { }
+static inline void memcg_pt_online(struct mem_cgroup *memcg) { }
 static inline void memcg_pt_reset(struct mem_cgroup *memcg) { }
 static inline void memcg_pt_release(struct mem_cgroup *memcg) { }
 static inline void memcg_pt_unlinked(struct mem_cgroup *memcg, unsigned int nr) { }
 static inline void memcg_pt_freed(struct mem_cgroup *memcg, unsigned int nr) { }
 static inline bool memcg_pt_budgets_exist(void) { return false; }
+static inline bool memcg_pt_reclaim_before_oom(struct mem_cgroup *memcg) { return false; }
 static inline void memcg_pt_task_init(struct task_struct *p) { }
 static inline void memcg_pt_return_to_user(void) { }
 static inline bool memcg_pt_asked(struct mm_struct *mm) { return false; }
 static inline void memcg_pt_unmapped(struct mm_struct *mm) { }
-static inline bool memcg_pt_fork_stops(void) { return false; }
+static inline bool memcg_pt_fork_stops(bool needs_table) { return false; }
 static inline bool memcg_pt_retry_fork(void) { return false; }
 static inline unsigned long memcg_pt_usage(struct mem_cgroup *memcg) { return 1; }
 static inline void memcg_pt_fork_end(void) { }

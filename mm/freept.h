@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef __MM_FREEPT_H
+#define __MM_FREEPT_H
+
+/*
+ * Between mm/freept.c (the engine), mm/freept_hints.c (what is known of tables
+ * without looking at them), mm/freept_scan.c (background work) and
+ * mm/freept_user.c (what a process can ask for).
+ */
+
+#include <linux/freept.h>
+#include <linux/mm.h>
+
+/* mm/freept_vma.c */
+bool freept_vma_possible(struct vm_area_struct *vma);
+bool freept_vma_eligible(struct vm_area_struct *vma, unsigned int flags);
+bool freept_vma_asked(struct vm_area_struct *vma, unsigned int flags);
+unsigned long freept_eligible(struct mm_struct *mm, unsigned long start,
+			      unsigned long end, unsigned long *slots,
+			      unsigned int flags, unsigned int *nr_vmas);
+
+/* mm/freept_hints.c */
+bool freept_pmd_marked(pmd_t *pmd);
+void freept_pmd_mark(struct mm_struct *mm, pmd_t *pmd);
+void freept_pmd_unmark(pmd_t *pmd);
+void freept_filter_prepare(struct mm_struct *mm);
+void freept_filter_freed(struct mm_struct *mm, pmd_t *pmd);
+
+#endif /* __MM_FREEPT_H */

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Reclaim of empty PTE tables: what is known of tables without looking at them
+ *
+ * Marks say where entries were removed, so that background work costs what was
+ * emptied and not what is mapped.  Whoever removes entries leaves a mark in the
+ * descriptor of the PTE table, whose lock he holds; then in that of the PMD table
+ * above, which stands for a gigabyte; then in the mm.  Background work takes
+ * them off from the top: first the mark, then it looks.  So what is removed
+ * after its look leaves marks at all levels again.
+ *
+ * Marks are made only while there is background work.  An mm that background
+ * work has not been through since then has none to rely on: its first lap looks
+ * at all tables.  Requests, budgets and memory pressure look at all tables always.
+ *
+ * A mark too many costs a look.  A mark too few would keep an empty table from
+ * background work until an entry is removed in it the next time.
+ *
+ * The filter knows in which slots tables were freed a short while ago: a table
+ * that is installed there soon should not have been freed.  And a page fault that
+ * would have found the table makes no huge page in its place.
+ */
+#define pr_fmt(fmt) "freept: " fmt
+
+#include <linux/hash.h>
+#include <linux/jiffies.h>
+#include <linux/memcontrol.h>
+#include <linux/pgtable.h>
+#include <linux/slab.h>
+#include <linux/vmstat.h>
+
+#include "freept.h"
+
+DEFINE_STATIC_KEY_FALSE(freept_hints);
+
+/* The descriptor of the PMD table that an entry is in */
+static struct ptdesc *freept_pmd_ptdesc(pmd_t *pmd)
+{
+	unsigned long mask = ~(PTRS_PER_PMD * sizeof(pmd_t) - 1);
+
+	return virt_to_ptdesc((void *)((unsigned long)pmd & mask));
+}
+
+/**
+ * freept_pmd_marked - were entries removed from tables below a PMD table?
+ * @pmd: any of its entries
+ *
+ * Context: The mmap lock is held.
+ * Return: true or false.
+ */
+bool freept_pmd_marked(pmd_t *pmd)
+{
+	return READ_ONCE(freept_pmd_ptdesc(pmd)->pt_emptied);
+}
+
+/**
+ * freept_pmd_mark - something below a PMD table is for the next lap
+ * @mm: the mm
+ * @pmd: any of its entries
+ *
+ * Context: The mmap lock or the lock of a PTE table is held.
+ */
+void freept_pmd_mark(struct mm_struct *mm, pmd_t *pmd)
+{
+	WRITE_ONCE(freept_pmd_ptdesc(pmd)->pt_emptied, FREEPT_REMOVED);
+	smp_wmb();	/* from below: pairs with the barriers of those who look */
+	WRITE_ONCE(mm->freept.marked, true);
+}
+
+/**
+ * freept_pmd_unmark - all below a PMD table is about to be looked at
+ * @pmd: any of its entries
+ *
+ * Context: The mmap lock is held.
+ */
+void freept_pmd_unmark(pmd_t *pmd)
+{
+	WRITE_ONCE(freept_pmd_ptdesc(pmd)->pt_emptied, FREEPT_FILLED);
+	smp_mb();	/* pairs with __freept_emptied() */
+}
+
+void __freept_emptied(struct mm_struct *mm, pmd_t *pmd)
+{
+	pmd_t pmdval = pmdp_get_lockless(pmd);
+
+	/* hugetlb has PTE entries in PMD tables */
+	if (!pmd_present(pmdval) || pmd_leaf(pmdval) || pmd_bad(pmdval))
+		return;
+	/*
+	 * Always a store, and never a look whether it is needed: a load could
+	 * pass the removal of the entries, and see a mark that is just being
+	 * taken off.
+	 */
+	smp_wmb();	/* the entries first */
+	WRITE_ONCE(page_ptdesc(pmd_pgtable(pmdval))->pt_emptied, FREEPT_REMOVED);
+	smp_wmb();
+	freept_pmd_mark(mm, pmd);
+}
+
+/*
+ * The filter of an mm: for each of its places, the time at which a table was
+ * last freed in a slot that hashes to it, in 15 bits, and whether one has come
+ * back since.  0: never.
+ */
+#define FREEPT_FILTER_BITS	12
+#define FREEPT_FILTER_TICK	(HZ / 4)
+#define FREEPT_BACK		1
+#define FREEPT_REFAULT_TICKS	(10 * 4)	/* 10 seconds */
+#define FREEPT_NO_HUGE_TICKS	(600 * 4)	/* 10 minutes */
+
+struct freept_filter {
+	u16 when[1 << FREEPT_FILTER_BITS];
+};
+
+/*
+ * The filter uses the address of the PMD entry for the slot: who installs a
+ * table knows that, and not always the virtual address.  PMD tables stay where
+ * they are while something is mapped there.
+ */
+static u16 *freept_filter_place(struct freept_filter *filter, pmd_t *pmd)
+{
+	return filter->when + hash_long((unsigned long)pmd / sizeof(pmd_t),
+					FREEPT_FILTER_BITS);
+}
+
+static u16 freept_filter_now(void)
+{
+	return (u16)(jiffies / FREEPT_FILTER_TICK << 1) ?: 2;
+}
+
+/* Was a table freed at a place of the filter in the last @ticks? */
+static bool freept_filter_recent(u16 when, unsigned int ticks)
+{
+	return when && (u16)(freept_filter_now() - (when & ~FREEPT_BACK)) >> 1 <= ticks;
+}
+
+/**
+ * freept_recently_freed - was a table freed in a slot, or one that hashes like it?
+ * @mm: the mm
+ * @pmd: the PMD entry, which is none
+ *
+ * Context: The mmap lock or the lock of a VMA is held.
+ * Return: true if that was in the last ten minutes.
+ */
+bool freept_recently_freed(struct mm_struct *mm, pmd_t *pmd)
+{
+	struct freept_filter *filter = smp_load_acquire(&mm->freept.filter);
+
+	return filter && freept_filter_recent(READ_ONCE(*freept_filter_place(filter, pmd)),
+					      FREEPT_NO_HUGE_TICKS);
+}
+
+/* The cgroup of the task, and not of the mm: it is the one that pays */
+static void freept_count_memcg_refault(void)
+{
+#ifdef CONFIG_MEMCG
+	struct mem_cgroup *memcg;
+
+	if (mem_cgroup_disabled())
+		return;
+	rcu_read_lock();
+	memcg = mem_cgroup_from_task(current);
+	if (memcg)
+		count_memcg_events(memcg, PTREFAULT, 1);
+	rcu_read_unlock();
+#endif
+}
+
+void __freept_refault(struct mm_struct *mm, pmd_t *pmd)
+{
+	/* pairs with cmpxchg_release() in freept_filter_prepare() */
+	struct freept_filter *filter = smp_load_acquire(&mm->freept.filter);
+	u16 *place = freept_filter_place(filter, pmd);
+	u16 when = READ_ONCE(*place);
+
+	/* one refault for one free */
+	if ((when & FREEPT_BACK) || !freept_filter_recent(when, FREEPT_REFAULT_TICKS))
+		return;
+	WRITE_ONCE(*place, when | FREEPT_BACK);
+
+	/* pml of one PMD table is held, others count at the same time: an estimate */
+	WRITE_ONCE(mm->freept.nr_refaults, READ_ONCE(mm->freept.nr_refaults) + 1);
+	count_vm_event(PTREFAULT);
+	freept_count_memcg_refault();
+}
+
+/**
+ * freept_filter_prepare - tables of an mm are about to be freed
+ * @mm: the mm
+ *
+ * Without memory for the filter, refaults of this mm are not counted.
+ *
+ * Context: The mmap lock is held for reading; does not sleep.
+ */
+void freept_filter_prepare(struct mm_struct *mm)
+{
+	struct freept_filter *filter;
+
+	/* not from the reserves of those who free memory */
+	if (READ_ONCE(mm->freept.filter) || (current->flags & PF_MEMALLOC))
+		return;
+	filter = kzalloc(sizeof(*filter), GFP_NOWAIT | __GFP_NOWARN);
+	/* zeroes first: pairs with __freept_refault() */
+	if (filter && cmpxchg_release(&mm->freept.filter, NULL, filter))
+		kfree(filter);
+}
+
+/**
+ * freept_filter_freed - a table was unlinked
+ * @mm: the mm
+ * @pmd: the PMD entry that has pointed to it
+ *
+ * Context: The lock of the PMD table is held.
+ */
+void freept_filter_freed(struct mm_struct *mm, pmd_t *pmd)
+{
+	struct freept_filter *filter = READ_ONCE(mm->freept.filter);
+
+	if (filter)
+		WRITE_ONCE(*freept_filter_place(filter, pmd),
+			   freept_filter_now());
+}
+
+/**
+ * freept_mm_init - prepare the fields of a new mm
+ * @mm: the mm, which may be a copy of another one
+ *
+ * The switch of prctl(PR_SET_FREEPT) is that of the parent, for fork, or of the
+ * program that is to be replaced, for exec: in both cases that of current.
+ *
+ * Context: Process context, nobody else knows @mm yet.
+ */
+void freept_mm_init(struct mm_struct *mm)
+{
+	u8 choice = 0;
+	bool ranges = false;
+
+	if (current->mm) {
+		choice = READ_ONCE(current->mm->freept.choice);
+		/* VMAs keep their flags over fork, and exec has none */
+		ranges = READ_ONCE(current->mm->freept.ranges);
+	}
+	memset(&mm->freept, 0, sizeof(mm->freept));
+	mm->freept.choice = choice;
+	mm->freept.ranges = ranges;
+}
+
+/**
+ * freept_mm_destroy - let go of what an mm holds
+ * @mm: the mm, with no users and no references left
+ *
+ * Context: Any context in which kfree() is allowed.
+ */
+void freept_mm_destroy(struct mm_struct *mm)
+{
+	kfree(mm->freept.filter);
+}
+

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Page tables of memory cgroups: empty ones are freed when memory is short
+ *
+ * Whatever vm.freept and the switches of processes say: an empty table is memory
+ * that nobody has a use for.
+ *
+ * kswapd and direct reclaim
+ *   of a cgroup or of the machine find them through a shrinker.  How many tables
+ *   are empty is not known before they are looked at; what is known is how many
+ *   there are, and how many would do for the pages that are mapped, if these lay
+ *   dense.  The difference is what the shrinker offers.  Where that turns out to
+ *   be wrong, since a program maps pages sparsely, it offers nothing for a while.
+ *
+ * Before an OOM kill
+ *   in a cgroup or of the machine a pass goes through all processes there, and
+ *   waits until what it has freed is no longer charged.  Only when that was
+ *   nothing is somebody killed.
+ *
+ * All this may run under any lock that a memory allocation is made under, so
+ * locks are only tried, and nothing is allocated.
+ */
+#include <linux/cgroup.h>
+#include <linux/freept.h>
+#include <linux/memcontrol.h>
+#include <linux/mm.h>
+#include <linux/nodemask.h>
+#include <linux/oom.h>
+#include <linux/shrinker.h>
+#include <linux/swap.h>
+#include <linux/vmstat.h>
+
+#include "memcontrol-v1.h"
+#include "memcontrol-ptfree.h"
+
+/* Holds of mmap locks in one call of the shrinker, and in a pass before a kill */
+#define PT_SHRINK_PIECES	8
+#define PT_OOM_PIECES		4096
+
+/* Tables after which a kill is put off */
+#define PT_OOM_ENOUGH		4096
+
+static struct shrinker *pt_shrinker;
+
+/* Tables that are charged to children of the root: those of others are not */
+static unsigned long pt_charged(void)
+{
+	struct cgroup_subsys_state *css;
+	unsigned long nr = 0;
+
+	rcu_read_lock();
+	css_for_each_child(css, &root_mem_cgroup->css)
+		nr += page_counter_read(&mem_cgroup_from_css(css)->pt.usage);
+	rcu_read_unlock();
+	return nr;
+}
+
+/* Tables of a cgroup, without those below it, and pages that they map */
+static unsigned long pt_local(struct mem_cgroup *memcg, unsigned long *mapped)
+{
+	unsigned long nr, charged;
+
+	if (!mem_cgroup_is_root(memcg)) {
+		*mapped = memcg_page_state_local(memcg, NR_ANON_MAPPED) +
+			  memcg_page_state_local(memcg, NR_FILE_MAPPED);
+		return memcg_page_state_local(memcg, NR_PAGETABLE);
+	}
+	*mapped = 0;	/* not known; most are mapped by others */
+	nr = global_node_page_state(NR_PAGETABLE);
+	charged = pt_charged();
+	return nr - min(nr, charged);
+}
+
+static unsigned long pt_shrink_count(struct shrinker *shrinker,
+				     struct shrink_control *sc)
+{
+	struct mem_cgroup *memcg = sc->memcg ?: root_mem_cgroup;
+	unsigned long nr, mapped;
+
+	if (!freept_enabled() || memcg_pt_paused(&memcg->pt.pause_pressure, 0))
+		return 0;
+	nr = pt_local(memcg, &mapped);
+	/* a process has a few in any case */
+	mapped = mapped / PTRS_PER_PTE + 16;
+	return nr - min(nr, mapped);
+}
+
+static void pt_pressure_pass(struct memcg_pt_pass *pass, struct mem_cgroup *memcg,
+			     unsigned long nr, unsigned int pieces)
+{
+	memcg_pt_pass_init(pass, memcg);
+	pass->pressure = true;
+	pass->nr = nr;
+	pass->pieces = pieces;
+	if (current->mm)
+		memcg_pt_walk_mm(pass, current->mm);
+	memcg_pt_walk_subtree(pass);
+}
+
+static unsigned long pt_shrink_scan(struct shrinker *shrinker,
+				    struct shrink_control *sc)
+{
+	struct mem_cgroup *memcg = sc->memcg ?: root_mem_cgroup;
+	struct memcg_pt_pause *pause = &memcg->pt.pause_pressure;
+	struct memcg_pt_pass pass;
+
+	pt_pressure_pass(&pass, memcg, sc->nr_to_scan, PT_SHRINK_PIECES);
+	sc->nr_scanned = max(pass.nr_scanned, pass.nr_freed);
+	if (!pass.nr_freed) {
+		memcg_pt_back_off(pause, pass.wasted_ns);
+		return SHRINK_STOP;
+	}
+	memcg_pt_pause_end(pause);
+	mm_account_reclaimed_pages(pass.nr_freed);
+	return pass.nr_freed;
+}
+
+/* Returns the number of tables that are free, or on their way, for @memcg */
+static unsigned long pt_reclaim_before_oom(struct mem_cgroup *memcg)
+{
+	unsigned long in_flight = memcg_pt_in_flight(memcg);
+	struct memcg_pt_pass pass;
+
+	pt_pressure_pass(&pass, memcg, PT_OOM_ENOUGH, PT_OOM_PIECES);
+	if (pass.nr_freed || in_flight)
+		memcg_pt_wait_freed(memcg, HZ);
+	return pass.nr_freed + in_flight;
+}
+
+/**
+ * memcg_pt_reclaim_before_oom - a cgroup is about to have a process killed
+ * @memcg: the cgroup, which is at its memory.max
+ *
+ * Context: oom_lock is held, and any lock under which memory is charged.
+ * Return: true if empty tables were freed: the charge should be tried again.
+ */
+bool memcg_pt_reclaim_before_oom(struct mem_cgroup *memcg)
+{
+	return freept_enabled() && cgroup_subsys_on_dfl(memory_cgrp_subsys) &&
+	       pt_reclaim_before_oom(memcg);
+}
+
+/* The whole machine is about to have a process killed */
+static int pt_oom_notify(struct notifier_block *nb, unsigned long unused, void *freed)
+{
+	*(unsigned long *)freed += pt_reclaim_before_oom(root_mem_cgroup);
+	return NOTIFY_OK;
+}
+
+static struct notifier_block pt_oom_nb = {
+	.notifier_call = pt_oom_notify,
+};
+
+/**
+ * memcg_pt_online - reclaim in a cgroup is to find its page tables
+ * @memcg: the cgroup, which is coming online
+ *
+ * Context: Process context.
+ */
+void memcg_pt_online(struct mem_cgroup *memcg)
+{
+	int nid;
+
+	if (!pt_shrinker || mem_cgroup_is_root(memcg))
+		return;
+	for_each_node(nid)
+		set_shrinker_bit(memcg, nid, pt_shrinker->id);
+}
+
+static int __init memcg_pt_pressure_init(void)
+{
+	struct shrinker *shrinker;
+
+	if (!freept_enabled() || mem_cgroup_disabled())
+		return 0;
+	shrinker = shrinker_alloc(SHRINKER_MEMCG_AWARE, "mm-pagetable");
+	if (!shrinker)
+		return -ENOMEM;
+	shrinker->count_objects = pt_shrink_count;
+	shrinker->scan_objects = pt_shrink_scan;
+	/* a look at a table costs little, and puts nothing back in */
+	shrinker->seeks = DEFAULT_SEEKS;
+	shrinker_register(shrinker);
+	pt_shrinker = shrinker;
+	return register_oom_notifier(&pt_oom_nb);
+}
+subsys_initcall(memcg_pt_pressure_init);
