@@ -25,7 +25,7 @@
 #define TABLES		64	/* a round of faults, one table each */
 #define POPULATED	(256 * MiB)
 #define PIECE		(64 * KiB)
-#define ROUNDS_MAX	256
+#define ROUNDS_MAX	512
 
 static uint64_t instructions(void)
 {
@@ -247,7 +247,7 @@ static void costs(const char *name)
 	cost_tables(name, 80);
 	cost_pages(name, 48);
 	cost_fork(name, 12);
-	cost_exec(name, 160);
+	cost_exec(name, 480);
 }
 
 /*
