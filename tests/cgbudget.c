@@ -435,12 +435,15 @@ TEST_F(budget, dense_over_high)
 	EXPECT_EQ(0, pt_event(GROUP_A, "oom", false));
 	nobody_killed(TOP);
 
-	/* Tables looked at, not time: a loaded host takes that from the guest. */
+	/*
+	 * Tables looked at, not time: a loaded host takes that from the guest. A
+	 * 64th of 4 s may go into it, which is some 70 passes of a fast machine.
+	 */
 	looked = -vmstat("ptscan");
 	ASSERT_EQ(0, cg_child_do(c, 'T', RANGE(DENSE, 4000)));
 	looked += vmstat("ptscan");
 	note("4 s over the limit with nothing to free: %ld tables looked at", looked);
-	EXPECT_GE(40 * DENSE, looked);
+	EXPECT_GE(200 * DENSE, looked);
 	EXPECT_GE(200, pt_event(GROUP_A, "high", false) - high);
 	EXPECT_EQ(0, cg_child_do(c, 'c', DENSE));
 
