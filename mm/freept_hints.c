@@ -82,6 +82,8 @@ void freept_pmd_unmark(pmd_t *pmd)
 void __freept_emptied(struct mm_struct *mm, pmd_t *pmd)
 {
 	pmd_t pmdval = pmdp_get_lockless(pmd);
+	unsigned int *emptied;
+	bool again;
 
 	/* hugetlb has PTE entries in PMD tables */
 	if (!pmd_present(pmdval) || pmd_leaf(pmdval) || pmd_bad(pmdval))
@@ -92,7 +94,9 @@ void __freept_emptied(struct mm_struct *mm, pmd_t *pmd)
 	 * taken off.
 	 */
 	smp_wmb();	/* the entries first */
-	WRITE_ONCE(page_ptdesc(pmd_pgtable(pmdval))->pt_emptied, FREEPT_REMOVED);
+	emptied = &page_ptdesc(pmd_pgtable(pmdval))->pt_emptied;
+	again = READ_ONCE(*emptied) >= FREEPT_SEEN_EMPTY;
+	WRITE_ONCE(*emptied, again ? FREEPT_REMOVED_AGAIN : FREEPT_REMOVED);
 	smp_wmb();
 	freept_pmd_mark(mm, pmd);
 }

@@ -65,8 +65,8 @@ enum freept_mode {
 #define FREEPT_GRACE		2
 
 /* The delay is doubled so often: where laps free little, and where it is wrong */
-#define FREEPT_BACKOFF_IDLE	3
-#define FREEPT_BACKOFF_MAX	7
+#define FREEPT_IDLE_MAX		3
+#define FREEPT_HARM_MAX		7
 
 /* In place of a generation: the lap that looks at all tables is not over yet */
 #define FREEPT_LAP		UINT_MAX
@@ -170,31 +170,39 @@ u64 freept_price(u64 scan_ns, unsigned long nr_scanned, unsigned long nr_freed)
  *
  *  - when the lap has freed next to nothing of what it looked at, three times at
  *    the most: such a process uses what it unmaps a part of;
- *  - twice, when a good part of what was freed was soon put back: then it was
- *    wrong to free it.  It takes as many laps without that to come back.
+ *  - twice, when a good part of what was empty or freed was soon in use again.
+ *    It takes as many laps without that to come back.  When the delay is longer
+ *    than the program leaves its tables empty, none is found empty twice any
+ *    more, and none is freed.
  */
 static void freept_lap_end(struct mm_struct *mm)
 {
 	struct freept_mm *fm = &mm->freept;
-	unsigned long nr_refaults = READ_ONCE(fm->nr_refaults);
-	unsigned int backoff = fm->backoff;
+	unsigned long reused = fm->lap_reused + READ_ONCE(fm->nr_refaults);
 
-	if (nr_refaults > 8 && nr_refaults > (fm->lap_freed + fm->last_freed) / 4)
-		backoff = min(backoff + 2, FREEPT_BACKOFF_MAX);
-	else if (backoff > FREEPT_BACKOFF_IDLE)
-		backoff--;
-	else if (fm->lap_freed < fm->lap_scanned / 16)
-		backoff = min(backoff + 1, FREEPT_BACKOFF_IDLE);
+	if (reused > 8 && reused > (fm->lap_empty + fm->last_freed) / 4)
+		fm->harm = min(fm->harm + 2, FREEPT_HARM_MAX);
+	else if (fm->harm)
+		fm->harm--;
+	if (fm->lap_freed < fm->lap_scanned / 16)
+		fm->idle = min(fm->idle + 1, FREEPT_IDLE_MAX);
 	else
-		backoff = 0;
+		fm->idle = 0;
 
-	fm->backoff = backoff;
 	fm->last_freed = fm->lap_freed;
 	fm->lap_scanned = 0;
+	fm->lap_empty = 0;
+	fm->lap_reused = 0;
 	fm->lap_freed = 0;
 	WRITE_ONCE(fm->nr_refaults, 0);
 	/* settings that have changed meanwhile, and lost hints, void it */
 	cmpxchg(&fm->hinted, FREEPT_LAP, fm->lap);
+}
+
+/* Jiffies from one lap to the next */
+static unsigned long freept_lap_delay(struct mm_struct *mm)
+{
+	return freept_delay() << max(mm->freept.idle, mm->freept.harm);
 }
 
 /*
@@ -245,7 +253,7 @@ static u64 freept_piece(struct mm_struct *mm, unsigned long grace,
 
 	fc.start = READ_ONCE(fm->addr);
 	if (!fc.start && !freept_lap_begin(mm)) {
-		WRITE_ONCE(fm->next, jiffies + (delay << fm->backoff));
+		WRITE_ONCE(fm->next, jiffies + freept_lap_delay(mm));
 		return 0;
 	}
 	left = READ_ONCE(fm->span);
@@ -264,6 +272,8 @@ static u64 freept_piece(struct mm_struct *mm, unsigned long grace,
 	price = freept_price(fc.scan_ns, fc.nr_scanned, fc.nr_freed);
 	pause = nsecs_to_jiffies64(price * FREEPT_PACE) + 1;
 	fm->lap_scanned += fc.nr_scanned;
+	fm->lap_empty += fc.nr_empty;
+	fm->lap_reused += fc.nr_reused;
 	fm->lap_freed += fc.nr_freed;
 
 	if (fc.start >= fc.end) {	/* end of the address space and of the run */
@@ -278,7 +288,7 @@ static u64 freept_piece(struct mm_struct *mm, unsigned long grace,
 		/* the mmap lock is busy: let the others have it for a while */
 		pause = max(pause, delay / 8);
 	else if (!fc.span)
-		pause = max(pause, fc.start ? delay : delay << fm->backoff);
+		pause = max(pause, fc.start ? delay : freept_lap_delay(mm));
 	else
 		*more = true;
 	WRITE_ONCE(fm->next, jiffies + pause);

@@ -53,7 +53,9 @@
  * @nr_freed: tables unlinked and handed to RCU
  * @nr_charged: of @nr_freed, those that are charged to @memcg or below
  * @nr_young: tables that were left for FREEPT_OLD
- * @nr_aged: tables that were left for FREEPT_AGED
+ * @nr_empty: tables that looked empty
+ * @nr_reused: of these, those that had been empty at the last look, and were used
+ *	since; FREEPT_AGED
  * @scan_ns: time spent on looking
  * @free_ns: time spent on unlinking, flushing and freeing
  *
@@ -74,7 +76,8 @@ struct freept_control {
 	unsigned long nr_freed;
 	unsigned long nr_charged;
 	unsigned long nr_young;
-	unsigned long nr_aged;
+	unsigned long nr_empty;
+	unsigned long nr_reused;
 	u64 scan_ns;
 	u64 free_ns;
 };
@@ -95,6 +98,7 @@ enum {
 	FREEPT_FILLED,		/* no entry was removed since it was looked at */
 	FREEPT_REMOVED,		/* entries were removed: it may be empty */
 	FREEPT_SEEN_EMPTY,	/* it was empty, and no entry was removed since */
+	FREEPT_REMOVED_AGAIN,	/* it was, and has been filled and emptied again */
 };
 
 /* Why something was passed over: for the tracepoint freept_skip */
