@@ -51,7 +51,7 @@ kernel-debug: deps-build tree ## build the debug kernel (KASAN, lockdep, ...)
 	@scripts/kernel debug
 
 .PHONY: stock
-stock: deps-tree ## download Debian's own kernel to compare with
+stock: deps-vm ## download Debian's own kernel to compare with
 	@scripts/stock
 
 .PHONY: guest
@@ -72,8 +72,9 @@ demo: deps-vm ## what ptfree does for known programs, against Debian's own kerne
 
 .PHONY: check
 check: deps-vm ## build what is needed and run every test in the virtual machine (TESTS=tests/20-*.t: only those)
-	@scripts/deps check
+	@scripts/deps check image
 	@$(MAKE) kernel kernel-debug guest stock
+	@scripts/image >/dev/null
 	@scripts/check-full --stale
 	@prove --verbose --timer --failures $(TESTS)
 
