@@ -84,6 +84,8 @@ DynamicUser=yes
 ProtectSystem=strict
 InaccessiblePaths=/sys
 TemporaryFileSystem=/run
+TemporaryFileSystem=/:ro
+BindReadOnlyPaths=/tmp:/sys
 NoNewPrivileges=yes
 CapabilityBoundingSet=
 SystemCallFilter=@system-service
@@ -125,6 +127,7 @@ while read -r line; do
 			extra=NotifyAccess=all ;;
 	Type=oneshot)	command="/bin/sh -c 'sleep infinity &'"
 			extra=RemainAfterExit=yes ;;
+	*:ro)		extra=BindReadOnlyPaths="/usr /lib /lib64 /bin" ;;
 	Type=forking)	command="/bin/sh -c 'sleep infinity &'" ;;
 	esac
 	unit box$n.service <<-UNIT
@@ -152,7 +155,7 @@ systemctl start $names boxes.service
 n=0
 while read -r line; do
 	n=$((n + 1))
-	ok "with $line" is $((n * M)) knob box$n.service memory.pt.max
+	ok "with $line" soon is $((n * M)) knob box$n.service memory.pt.max
 done </tmp/boxes
 ok "with all of it at once: $everything" is $((99 * M)) knob boxes.service memory.pt.max
 # shellcheck disable=SC2086 # a list of names

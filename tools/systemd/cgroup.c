@@ -92,15 +92,22 @@ bool cgroup_marked(const char *cgroup)
 	return marked;
 }
 
-/* From now on the generator has `apply` look at each daemon-reload. */
-static void set_used(const char *unit)
+/* A unit of a user's manager: below the service that the manager is, root's too. */
+bool cgroup_of_user(const char *cgroup)
 {
-	const char *run = getuid() ? getenv("XDG_RUNTIME_DIR") : "/run";
+	const char *manager = strstr(cgroup, "/user@");
+
+	return manager && strchr(manager + 1, '/');
+}
+
+/* From now on the generator has `apply` look at each daemon-reload. */
+static void set_used(const char *cgroup)
+{
+	const char *run = "/run";
 	char *dir, *path;
 	int fd;
 
-	/* Root's own user manager has a control group below user.slice too. */
-	if (strstr(unit, "/user@") && getenv("XDG_RUNTIME_DIR"))
+	if (cgroup_of_user(cgroup))
 		run = getenv("XDG_RUNTIME_DIR");
 	if (!run)
 		return;

@@ -91,13 +91,14 @@ static void read_file(const char *path, const char *name)
 
 	if (!section_of(name, &section) || read_unit_file(path, section, true, &s))
 		return;
-	if (!s.any && !s.chroot && !s.start_only)
+	if (!s.any && !s.chroot && !s.start_only && !s.covered)
 		return;
 	all = record(name);
 	all->any |= s.any;
 	all->required |= s.required;
 	all->chroot |= s.chroot;
 	all->start_only |= s.start_only;
+	all->covered |= s.covered;
 }
 
 static void read_dropins(const char *path, const char *name)
@@ -182,9 +183,15 @@ static int write_file(const char *folder, const char *name, const char *text)
 	return r;
 }
 
+/* Must the budget be written from outside the unit's file system? */
+static bool outside(const struct settings *s)
+{
+	return s->covered || (s->chroot && !s->start_only);
+}
+
 static int write_hook(const char *folder, const struct record *r)
 {
-	bool required = r->s.required, chroot = r->s.chroot && !r->s.start_only;
+	bool required = r->s.required, apart = outside(&r->s);
 	const char *section;
 	char *dir, *text;
 	int ret;
@@ -194,13 +201,13 @@ static int write_hook(const char *folder, const struct record *r)
 		if (!covers(records[i].name, r->name))
 			continue;
 		required |= records[i].s.required;
-		chroot |= records[i].s.chroot && !records[i].s.start_only;
+		apart |= outside(&records[i].s);
 	}
 	/* A companion for every service would want one itself. */
 	if (!strchr(r->name, '.'))
-		chroot = false;
+		apart = false;
 
-	if (!strcmp(section, "Service") && !chroot)
+	if (!strcmp(section, "Service") && !apart)
 		text = str("[Service]\nMemoryAccounting=yes\nExecStartPre=+%s%s start %%n\n",
 			   required ? "" : "-", PROGRAM);
 	else

@@ -17,11 +17,11 @@
 static const char dest[] = "org.freedesktop.systemd1";
 static const char unit_iface[] = "org.freedesktop.systemd1.Unit";
 
-/* Is this process one of a user manager's? */
+/* Is this process one of a user manager's? The manager itself is the system's. */
 static bool below_user_manager(void)
 {
 	char *cgroup = own_cgroup();
-	bool user = getuid() || (cgroup && strstr(cgroup, "/user@"));
+	bool user = getuid() || (cgroup && cgroup_of_user(cgroup));
 
 	free(cgroup);
 	return user;

@@ -32,6 +32,7 @@ struct settings {
 	bool required;
 	bool chroot;			/* RootDirectory= or RootImage= */
 	bool start_only;		/* ... for ExecStart= alone */
+	bool covered;			/* something is mounted over what we need */
 	bool bad;			/* an assignment was passed over */
 	bool any;			/* an assignment of ours was seen at all */
 };
@@ -57,6 +58,7 @@ int generator_main(int argc, char **argv);
 /* cgroup.c */
 char *own_cgroup(void);
 int cgroup_apply(const char *unit, const char *cgroup, const struct settings *s);
+bool cgroup_of_user(const char *cgroup);
 bool cgroup_marked(const char *cgroup);
 
 /* manager.c */

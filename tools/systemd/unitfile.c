@@ -183,6 +183,32 @@ int parse_limit(const char *text, uint64_t *limit)
 	return r == -ENOENT ? parse_size(text, limit) : r;
 }
 
+/*
+ * `ExecStartPre=+` escapes from every sandbox but what is mounted: does one of
+ * these hide this program, its libraries, the manager's socket or the files that
+ * it writes? TemporaryFileSystem=PATH:OPTIONS, the others FROM:TO:OPTIONS.
+ */
+static bool covers_us(const char *value, bool target_second)
+{
+	static const char * const needed[] = { "/usr", "/lib", "/run", "/sys", "/proc", "/etc" };
+	char *copy = must(strdup(value)), *rest = copy, *word;
+	bool found = false;
+
+	while ((word = strsep(&rest, " \t"))) {
+		char *path = strsep(&word, ":");
+
+		if (target_second)
+			path = word ? strsep(&word, ":") : NULL;
+		if (!path || !*path)
+			continue;
+		found |= !strcmp(path, "/");
+		for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
+			found |= !strncmp(path, needed[i], strlen(needed[i]));
+	}
+	free(copy);
+	return found;
+}
+
 struct place {
 	const char *path;
 	unsigned int line;
@@ -242,6 +268,11 @@ static void assign(const struct place *at, const char *section, const char *want
 	}
 	if (here && (!strcmp(key, "RootDirectory") || !strcmp(key, "RootImage")))
 		s->chroot = *value && strcmp(value, "/");
+	if (here && !strcmp(key, "TemporaryFileSystem"))
+		s->covered |= covers_us(value, false);
+	if (here && (!strcmp(key, "BindPaths") || !strcmp(key, "BindReadOnlyPaths") ||
+		     !strcmp(key, "MountImages")))
+		s->covered |= covers_us(value, true);
 	if (here && !strcmp(key, "RootDirectoryStartOnly"))
 		s->start_only = parse_bool(value) > 0;
 }
