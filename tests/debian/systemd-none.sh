@@ -3,6 +3,7 @@
 #
 # X-MemoryPageTable*= on a kernel without budgets for page tables: everything
 # starts, with one line in the journal, but for what requires its budget.
+# shellcheck disable=SC2317 # what ok, soon and is call
 # shellcheck source=tests/debian/lib.sh
 . /tests/lib.sh
 

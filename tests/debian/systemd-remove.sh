@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # ptfree-systemd is removed from a machine whose units use it; run as the last.
+# shellcheck disable=SC2317 # what ok, soon and is call
 # shellcheck source=tests/debian/lib.sh
 . /tests/lib.sh
 

@@ -3,6 +3,7 @@
 #
 # X-MemoryPageTable*= in services: what is read from which file, that it holds
 # over everything that systemd does to a unit, and in every sandbox.
+# shellcheck disable=SC2317 # what ok, soon and is call
 # shellcheck source=tests/debian/lib.sh
 . /tests/lib.sh
 
@@ -13,8 +14,8 @@ M=1048576
 same_size() {
 	# A slice each: an old share would stay beside a new number.
 	sized=$((${sized:-0} + 1))
-	systemctl set-property --runtime size$sized.slice "MemoryMax=$1" || return 1
-	want=$(systemctl show -P MemoryMax size$sized.slice)
+	systemctl set-property --runtime "size$sized.slice" "MemoryMax=$1" || return 1
+	want=$(systemctl show -P MemoryMax "size$sized.slice")
 	[ "$want" != infinity ] || want=max
 	got=$(ptfree-systemd size "$1")
 	# systemd rounds a share of memory to whole pages, the kernel does it for us.

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # X-MemoryPageTable*= in slices and scopes, and ptfree-systemd run.
+# shellcheck disable=SC2317 # what ok, soon and is call
 # shellcheck source=tests/debian/lib.sh
 . /tests/lib.sh
 
@@ -114,6 +115,7 @@ ok "run passes the command's exit code on" \
 	sh -c 'ptfree-systemd run --scope --quiet --max=1G -- sh -c "exit 7"; [ $? = 7 ]'
 ok "run with a wrong size fails" fails ptfree-systemd run --max=1X -- true
 ok "run without a command fails" fails ptfree-systemd run --max=1M
+# shellcheck disable=SC2016 # for the shell in the service
 ok "the command sees its budget" is "12582912 two words" ptfree-systemd run --quiet --pipe --wait \
 	--max=12M -- sh -c 'cat "/sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/memory.pt.max" |
 	tr "\n" " "; echo "$1"' sh "two words"

@@ -3,6 +3,7 @@
 #
 # X-MemoryPageTable*= in the units of a user's own service manager, which needs
 # no root, and for all that a user runs.
+# shellcheck disable=SC2317 # what ok, soon and is call
 # shellcheck source=tests/debian/lib.sh
 . /tests/lib.sh
 

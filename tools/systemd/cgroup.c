@@ -160,6 +160,7 @@ int cgroup_apply(const char *unit, const char *cgroup, const struct settings *s)
 {
 	char *dir = str("%s%s", mount_point(), cgroup);
 	int mark = unit ? get_mark(dir) : 0, old = mark, ret = 0;
+	const char *must_have = s->required ? ", and the budget is required" : "";
 	const char *name = unit ? unit : cgroup;
 
 	for (int i = 0; i < NR_KEYS; i++) {
@@ -182,9 +183,8 @@ int cgroup_apply(const char *unit, const char *cgroup, const struct settings *s)
 			continue;
 		ret = r;
 		if (r == -ENOENT)
-			say(s->required ? SAY_ERROR : SAY_WARNING, "%s: no budget for page tables: %s%s",
-			    name, missing(dir),
-			    s->required ? ", and X-MemoryPageTableRequired=yes" : "");
+			say(s->required ? SAY_ERROR : SAY_WARNING,
+			    "%s: no budget for page tables: %s%s", name, missing(dir), must_have);
 		else
 			say(SAY_ERROR, "%s: cannot write %s/%s: %s", name, dir, keys[i].file,
 			    strerror(-r));
@@ -199,8 +199,7 @@ int cgroup_apply(const char *unit, const char *cgroup, const struct settings *s)
 	}
 	free(dir);
 	if (s->bad && s->required && !ret) {
-		say(SAY_ERROR, "%s: a setting for page tables is wrong, and X-MemoryPageTableRequired=yes",
-		    name);
+		say(SAY_ERROR, "%s: a setting for page tables is wrong%s", name, must_have);
 		ret = -EINVAL;
 	}
 	return s->required ? ret : 0;

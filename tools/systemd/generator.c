@@ -2,7 +2,7 @@
 /*
  * The generator: finds the unit files and drop-ins that name a page-table
  * budget and adds a drop-in to each of these units, which runs this program
- * when the unit starts. What the budget is is looked up then, from the files
+ * when the unit starts. How large the budget is it finds out then, from the files
  * that systemd itself has chosen: a generator runs before systemd has read any.
  *
  * The drop-in has one name on all levels (service.d/, foo-.service.d/,
@@ -265,15 +265,16 @@ static void read_defaults(bool user)
 		return;
 	}
 	own = config ? must(strdup(config)) : str("%s/.config", home ? home : "");
-	text = str("%s/systemd/user.control:%s/systemd/user.control:%s/systemd/transient:%s/systemd/user",
-		   own, run ? run : "/nonexistent", run ? run : "/nonexistent", own);
+	if (!run)
+		run = "/nonexistent";
+	text = str("%s/systemd/user.control:%s/systemd/user.control:%s/systemd/transient:"
+		   "%s/systemd/user", own, run, run, own);
 	read_list(text, "");
 	free(text);
 	free(own);
 	read_list(env("XDG_CONFIG_DIRS") ? getenv("XDG_CONFIG_DIRS") : "/etc/xdg", "/systemd/user");
 	read_list("/etc", "/systemd/user");
-	if (run)
-		read_list(run, "/systemd/user");
+	read_list(run, "/systemd/user");
 	read_list("/run", "/systemd/user");
 	own = data ? must(strdup(data)) : str("%s/.local/share", home ? home : "");
 	read_list(own, "/systemd/user");
