@@ -55,6 +55,7 @@ ok "the state of what has failed is failed" is failed systemctl show -P ActiveSt
 ok "a service with RootDirectory=/ starts" systemctl start n3
 ok "services of a slice start" systemctl start in-m1
 ok "with one line in the journal" soon once m1.slice
+ok "that stands with the slice" journal_has "$why" -u m1.slice
 ok "and run" systemctl is-active in-m1
 systemctl start in-m2 2>/dev/null
 ok "Required=yes: the slice ends" soon fails systemctl is-active m2.slice
