@@ -58,6 +58,11 @@ stock: deps-vm ## download Debian's own kernel to compare with
 guest: deps-build tree ## compile the test programs of tests/ for the virtual machine
 	@scripts/guest-tests
 
+.PHONY: tools
+tools: ## build what goes around the kernel: ptfree-systemd, installed below build/systemd/root
+	@scripts/deps tools
+	@$(MAKE) --silent -C tools/systemd O="$(BUILD)/systemd/obj" DESTDIR="$(BUILD)/systemd/root" install
+
 .PHONY: shell
 shell: deps-vm kernel guest ## a prompt inside the virtual machine (KERNEL=FILE, APPEND=..., MEM=2G; leave with Ctrl-A X)
 	@scripts/vm --interactive $(if $(KERNEL),--kernel "$(KERNEL)") --mem $(or $(MEM),2G) \
@@ -73,7 +78,7 @@ demo: deps-vm ## what ptfree does for known programs, against Debian's own kerne
 .PHONY: check
 check: deps-vm ## build what is needed and run every test in the virtual machine (TESTS=tests/20-*.t: only those)
 	@scripts/deps check image
-	@$(MAKE) kernel kernel-debug guest stock
+	@$(MAKE) kernel kernel-debug guest stock tools
 	@scripts/image >/dev/null
 	@scripts/check-full --stale
 	@prove --verbose --timer --failures $(TESTS)

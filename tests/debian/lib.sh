@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=sh
+#
+# Sourced by the scripts that run in the Debian image: results in TAP, waiting.
+
+count=0
+bad=0
+group=/sys/fs/cgroup
+
+echo "TAP version 13"
+
+# ok TEXT COMMAND...: a result that is what the command returns; a failed one
+# shows what the command has written.
+ok() {
+	text=$1
+	shift
+	count=$((count + 1))
+	if out=$("$@" 2>&1); then
+		echo "ok $count - $text"
+	else
+		bad=$((bad + 1))
+		echo "not ok $count - $text"
+		echo "# $*"
+		printf '%s\n' "$out" | head -n 30 | sed 's/^/#   /'
+	fi
+}
+
+note() { echo "# $*"; }
+
+finish() {
+	echo "1..$count"
+	[ $bad = 0 ]
+	exit
+}
+
+# is WANT COMMAND...: the command prints WANT.
+is() {
+	want=$1
+	shift
+	got=$("$@" 2>&1) || true
+	[ "$got" = "$want" ] || { echo "got '$got', expected '$want'"; return 1; }
+}
+
+fails() { ! "$@"; }
+
+# soon COMMAND...: true within 20 s. For what systemd does after it has answered.
+soon() {
+	i=0
+	while ! out=$("$@" 2>&1); do
+		i=$((i + 1))
+		[ $i -lt 100 ] || { echo "$out"; return 1; }
+		sleep 0.2
+	done
+}
+
+cgroup_of() { systemctl show -P ControlGroup "$1"; }
+
+# knob UNIT FILE: what a file of the unit's control group says.
+knob() { cat "$group$(cgroup_of "$1")/$2"; }
+
+# unit FILE: standard input becomes a unit file or drop-in.
+unit() {
+	case $1 in
+	/*)	path=$1 ;;
+	*)	path=/etc/systemd/system/$1 ;;
+	esac
+	mkdir -p "${path%/*}"
+	cat >"$path"
+}
+
+reload() { systemctl daemon-reload; }
+
+# journal_has TEXT [ARG...]: a line with TEXT is in the journal.
+journal_has() {
+	text=$1
+	shift
+	journalctl -q --sync
+	journalctl -q -o cat "$@" | grep -F -e "$text" >/dev/null || {
+		journalctl -q -o cat "$@" | tail -n 15
+		return 1
+	}
+}
