@@ -114,6 +114,7 @@ bool freept_enabled(void)
  */
 static bool freept_entries_none(pte_t *pte)
 {
+	/* see above */
 	pteval_t val = data_race(pte_val(pte[0]) | pte_val(pte[1]) |
 				 pte_val(pte[2]) | pte_val(pte[3]) |
 				 pte_val(pte[4]) | pte_val(pte[5]) |
@@ -151,12 +152,13 @@ unsigned long freept_fork_skips(struct mm_struct *mm, pmd_t *pmd,
 				unsigned long addr, unsigned long end)
 {
 	pte_t *start, *pte, *last;
-	spinlock_t *ptl;
+	spinlock_t *ptl;	/* of the table */
 
-	start = pte = pte_offset_map_lock(mm, pmd, addr, &ptl);
-	if (!pte)	/* retract_page_tables(): there is nothing to copy */
+	start = pte_offset_map_lock(mm, pmd, addr, &ptl);
+	if (!start)	/* retract_page_tables(): there is nothing to copy */
 		return end;
-	last = pte + (end - addr) / PAGE_SIZE;
+	pte = start;
+	last = start + (end - addr) / PAGE_SIZE;
 	while (pte < last) {
 		if (last - pte >= FREEPT_OR && freept_entries_none(pte))
 			pte += FREEPT_OR;

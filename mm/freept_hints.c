@@ -97,7 +97,7 @@ void __freept_emptied(struct mm_struct *mm, pmd_t *pmd)
 	emptied = &page_ptdesc(pmd_pgtable(pmdval))->pt_emptied;
 	again = READ_ONCE(*emptied) >= FREEPT_SEEN_EMPTY;
 	WRITE_ONCE(*emptied, again ? FREEPT_REMOVED_AGAIN : FREEPT_REMOVED);
-	smp_wmb();
+	smp_wmb();	/* from below */
 	freept_pmd_mark(mm, pmd);
 }
 
@@ -148,6 +148,7 @@ static bool freept_filter_recent(u16 when, unsigned int ticks)
  */
 bool freept_recently_freed(struct mm_struct *mm, pmd_t *pmd)
 {
+	/* pairs with cmpxchg_release() in freept_filter_prepare() */
 	struct freept_filter *filter = smp_load_acquire(&mm->freept.filter);
 
 	return filter && freept_filter_recent(READ_ONCE(*freept_filter_place(filter, pmd)),

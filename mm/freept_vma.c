@@ -34,9 +34,16 @@ bool freept_vma_possible(struct vm_area_struct *vma)
 	       !vma_is_dax(vma);
 }
 
-/*
+/**
+ * freept_vma_eligible - may tables of a VMA be freed for a request?
+ * @vma: the VMA
+ * @flags: of the request
+ *
  * UFFDIO_COPY takes a table that vanished for a page that is there (-EEXIST),
  * and with userfaultfd "none" and "a table with none" are not the same.
+ *
+ * Context: The mmap lock is held.
+ * Return: true or false.
  */
 bool freept_vma_eligible(struct vm_area_struct *vma, unsigned int flags)
 {
@@ -45,6 +52,14 @@ bool freept_vma_eligible(struct vm_area_struct *vma, unsigned int flags)
 	return !(flags & FREEPT_BACKGROUND) || !(vma->vm_flags & VM_NOFREEPT);
 }
 
+/**
+ * freept_vma_asked - does a request want the tables of a VMA?
+ * @vma: the VMA
+ * @flags: of the request
+ *
+ * Context: The mmap lock is held.
+ * Return: true or false.
+ */
 bool freept_vma_asked(struct vm_area_struct *vma, unsigned int flags)
 {
 	return !(flags & FREEPT_RANGES) || (vma->vm_flags & VM_FREEPT);
@@ -67,15 +82,22 @@ static void freept_keep_gap(unsigned long *keep, unsigned long start,
 		__set_bit(pmd_index(end), keep);
 }
 
-/*
- * Set in @slots the slots of [start, end), all in one PMD table, whose tables
- * may be freed if they are empty, as far as @flags ask for them.  A table that
- * several VMAs share must be eligible in all of them.  Slots that no VMA covers are not set: munmap()
- * frees tables there without locks, after downgrading the mmap lock.
+/**
+ * freept_eligible - which slots of a PMD table may be touched
+ * @mm: the mm
+ * @start: first address, in the range of the PMD table
+ * @end: end of the range, of the same PMD table
+ * @slots: to be set for those whose tables may be freed if they are empty
+ * @flags: of the request, FREEPT_BACKGROUND and FREEPT_RANGES count
+ * @nr_vmas: raised by the number of VMAs visited
  *
- * Adds the number of VMAs to *nr_vmas, and returns the end of what was looked
- * at, short of @end where there are more VMAs than one hold of the mmap lock
- * should visit.
+ * A table that several VMAs share must be eligible in all of them.  Slots that no
+ * VMA covers are not set: munmap() frees tables there without locks, after
+ * downgrading the mmap lock.
+ *
+ * Context: The mmap lock is held.
+ * Return: The end of what was looked at, short of @end where there are more VMAs
+ * than one hold of the mmap lock should visit.
  */
 unsigned long freept_eligible(struct mm_struct *mm, unsigned long start,
 			      unsigned long end, unsigned long *slots,

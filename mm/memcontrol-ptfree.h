@@ -49,6 +49,8 @@ void memcg_pt_count(struct mem_cgroup *memcg, enum memcg_pt_event event);
  * @interruptible: any signal ends it, not only a fatal one
  * @may_wait: no locks are held that others might want
  * @pieces: holds of mmap locks after which it ends
+ * @skip: processes to leave out at the beginning
+ * @visited: processes that it has come to, those left out included
  * @target: of a budget: ends when settled usage has come down to this
  * @nr: of a request: ends when so many tables are freed
  * @nr_counted: tables freed of those charged to @memcg or below; all, if it is
@@ -66,6 +68,8 @@ struct memcg_pt_pass {
 	bool interruptible;
 	bool may_wait;
 	unsigned int pieces;
+	unsigned int skip;
+	unsigned int visited;
 	unsigned long target;
 	unsigned long nr;
 	unsigned long nr_counted;

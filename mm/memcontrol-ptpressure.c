@@ -85,33 +85,44 @@ static unsigned long pt_shrink_count(struct shrinker *shrinker,
 	return nr - min(nr, mapped);
 }
 
-static void pt_pressure_pass(struct memcg_pt_pass *pass, struct mem_cgroup *memcg,
+static void pt_pressure_init(struct memcg_pt_pass *pass, struct mem_cgroup *memcg,
 			     unsigned long nr, unsigned int pieces)
 {
 	memcg_pt_pass_init(pass, memcg);
 	pass->pressure = true;
 	pass->nr = nr;
 	pass->pieces = pieces;
-	if (current->mm)
-		memcg_pt_walk_mm(pass, current->mm);
-	memcg_pt_walk_subtree(pass);
 }
 
 static unsigned long pt_shrink_scan(struct shrinker *shrinker,
 				    struct shrink_control *sc)
 {
 	struct mem_cgroup *memcg = sc->memcg ?: root_mem_cgroup;
-	struct memcg_pt_pause *pause = &memcg->pt.pause_pressure;
+	struct memcg_pt *pt = &memcg->pt;
 	struct memcg_pt_pass pass;
+	bool vain;
 
-	pt_pressure_pass(&pass, memcg, sc->nr_to_scan, PT_SHRINK_PIECES);
+	/* A lap takes several calls.  Two at a time do something twice, no more. */
+	pt_pressure_init(&pass, memcg, sc->nr_to_scan, PT_SHRINK_PIECES);
+	pass.skip = READ_ONCE(pt->pressure_pos);
+	memcg_pt_walk_subtree(&pass);
 	sc->nr_scanned = max(pass.nr_scanned, pass.nr_freed);
-	if (!pass.nr_freed) {
-		memcg_pt_back_off(pause, pass.wasted_ns);
+	mm_account_reclaimed_pages(pass.nr_freed);
+	WRITE_ONCE(pt->pressure_freed, READ_ONCE(pt->pressure_freed) + pass.nr_freed);
+	if (!pass.pieces || pass.nr_freed >= pass.nr) {
+		/* the last one may have more: it is visited again */
+		WRITE_ONCE(pt->pressure_pos, max(pass.visited, pass.skip + 2) - 1);
+		return pass.nr_freed;
+	}
+
+	vain = !READ_ONCE(pt->pressure_freed);
+	WRITE_ONCE(pt->pressure_pos, 0);
+	WRITE_ONCE(pt->pressure_freed, 0);
+	if (vain) {
+		memcg_pt_back_off(&pt->pause_pressure, pass.wasted_ns);
 		return SHRINK_STOP;
 	}
-	memcg_pt_pause_end(pause);
-	mm_account_reclaimed_pages(pass.nr_freed);
+	memcg_pt_pause_end(&pt->pause_pressure);
 	return pass.nr_freed;
 }
 
@@ -121,7 +132,10 @@ static unsigned long pt_reclaim_before_oom(struct mem_cgroup *memcg)
 	unsigned long in_flight = memcg_pt_in_flight(memcg);
 	struct memcg_pt_pass pass;
 
-	pt_pressure_pass(&pass, memcg, PT_OOM_ENOUGH, PT_OOM_PIECES);
+	pt_pressure_init(&pass, memcg, PT_OOM_ENOUGH, PT_OOM_PIECES);
+	if (current->mm)
+		memcg_pt_walk_mm(&pass, current->mm);
+	memcg_pt_walk_subtree(&pass);
 	if (pass.nr_freed || in_flight)
 		memcg_pt_wait_freed(memcg, HZ);
 	return pass.nr_freed + in_flight;

@@ -323,8 +323,10 @@ void memcg_pt_walk_subtree(struct memcg_pt_pass *pass)
 
 		css_task_iter_start(&iter->css, CSS_TASK_ITER_PROCS, &it);
 		while (!pt_stop(pass) && (task = css_task_iter_next(&it))) {
-			struct mm_struct *mm = pt_get_mm(pass, task);
+			struct mm_struct *mm = NULL;
 
+			if (pass->visited++ >= pass->skip)
+				mm = pt_get_mm(pass, task);
 			cond_resched();
 			if (!mm)
 				continue;

@@ -54,6 +54,10 @@ struct memcg_pt {
 	struct memcg_pt_pause pause_high;
 	struct memcg_pt_pause pause_max;
 	struct memcg_pt_pause pause_pressure;
+
+	/* Under pressure: processes visited in this lap, and what that has freed */
+	unsigned int pressure_pos;
+	unsigned long pressure_freed;
 	atomic_t nr_unmaps;
 
 	/* One at a time who enforces memory.pt.max, or high for the subtree */
