@@ -7,8 +7,9 @@
  * kernel with the patches and one without. One line for each figure:
  *
  * "loop MS ROUNDS OWN THREAD FREED REFAULTS": a program that touches 256 tables
- * and gives them back, every MS milliseconds for two minutes: instructions of
- * its own, and of kfreept meanwhile; tables freed, and put back soon.
+ * and gives them back, every MS milliseconds for two minutes, or 360 rounds after
+ * the first 36 if that is longer: instructions of its own, and of kfreept
+ * meanwhile; tables freed, and put back soon.
  *
  * "idle TABLES SCANNED OWN": a program with so many tables in use that unmaps
  * nothing and burns CPU for a second: tables looked at, and what that took.
@@ -25,6 +26,7 @@
 
 #define LOOP_TABLES	256
 #define LOOP_SECONDS	120
+#define LOOP_ROUNDS	360
 #define IDLE_TABLES	4096
 #define RSS_SIZE	(256UL * MiB)
 #define THP		"/sys/kernel/mm/transparent_hugepage/enabled"
@@ -102,18 +104,23 @@ static void until(struct timespec *t, long ms)
 
 static void loop(long ms)
 {
-	long rounds = LOOP_SECONDS * 1000 / ms, own, thread, freed, back;
+	long rounds = LOOP_SECONDS * 1000 / ms, own = 0, thread = 0, freed = 0, back = 0;
+	long warm = rounds < LOOP_ROUNDS ? LOOP_ROUNDS / 10 : 0;
 	char *at = map(LOOP_TABLES * TABLE_SPAN);
 	struct timespec t;
 
 	madvise(at, LOOP_TABLES * TABLE_SPAN, MADV_NOHUGEPAGE);
 	touch(at, LOOP_TABLES * TABLE_SPAN, TABLE_SPAN);
+	if (rounds < LOOP_ROUNDS)
+		rounds = LOOP_ROUNDS;
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	freed = vmstat("ptfree");
-	back = vmstat("ptrefault");
-	thread = thread_ns();
-	own = own_ns();
-	for (long i = 0; i < rounds; i++) {
+	for (long i = -warm; i < rounds; i++) {
+		if (!i) {
+			freed = vmstat("ptfree");
+			back = vmstat("ptrefault");
+			thread = thread_ns();
+			own = own_ns();
+		}
 		touch(at, LOOP_TABLES * TABLE_SPAN, TABLE_SPAN);
 		discard(at, LOOP_TABLES * TABLE_SPAN);
 		until(&t, ms);

@@ -112,15 +112,13 @@ bool freept_enabled(void)
  * Read by plain loads: they can be operands, which saves a third of the code that
  * runs.  Under the lock nobody adds an entry, and without it this is a hint.
  */
-static bool freept_entries_none(pte_t *pte)
+static __always_inline pteval_t freept_entries(pte_t *pte)
 {
 	/* see above */
-	pteval_t val = data_race(pte_val(pte[0]) | pte_val(pte[1]) |
-				 pte_val(pte[2]) | pte_val(pte[3]) |
-				 pte_val(pte[4]) | pte_val(pte[5]) |
-				 pte_val(pte[6]) | pte_val(pte[7]));
-
-	return pte_none(__pte(val));
+	return data_race(pte_val(pte[0]) | pte_val(pte[1]) |
+			 pte_val(pte[2]) | pte_val(pte[3]) |
+			 pte_val(pte[4]) | pte_val(pte[5]) |
+			 pte_val(pte[6]) | pte_val(pte[7]));
 }
 
 static bool freept_table_empty(pte_t *pte)
@@ -129,7 +127,7 @@ static bool freept_table_empty(pte_t *pte)
 
 	BUILD_BUG_ON(PTRS_PER_PTE % FREEPT_OR);
 	for (; pte < end; pte += FREEPT_OR)
-		if (!freept_entries_none(pte))
+		if (!pte_none(__pte(freept_entries(pte))))
 			return false;
 	return true;
 }
@@ -159,14 +157,12 @@ unsigned long freept_fork_skips(struct mm_struct *mm, pmd_t *pmd,
 		return end;
 	pte = start;
 	last = start + (end - addr) / PAGE_SIZE;
-	while (pte < last) {
-		if (last - pte >= FREEPT_OR && freept_entries_none(pte))
-			pte += FREEPT_OR;
-		else if (pte_none(ptep_get(pte)))
-			pte++;
-		else
-			break;
-	}
+	/* nearly always the first entry, or none of a whole table */
+	while (last - pte >= 2 * FREEPT_OR &&
+	       pte_none(__pte(freept_entries(pte) | freept_entries(pte + FREEPT_OR))))
+		pte += 2 * FREEPT_OR;
+	while (pte < last && pte_none(ptep_get(pte)))
+		pte++;
 	addr += (pte - start) * PAGE_SIZE;
 	pte_unmap_unlock(start, ptl);
 	return addr;

@@ -29,6 +29,7 @@
 #include <linux/slab.h>
 #include <linux/vmstat.h>
 
+#include "internal.h"
 #include "freept.h"
 
 DEFINE_STATIC_KEY_FALSE(freept_hints);
@@ -115,6 +116,33 @@ void __freept_emptied(struct mm_struct *mm, pmd_t *pmd)
 struct freept_filter {
 	u16 when[1 << FREEPT_FILTER_BITS];
 };
+
+void __freept_moved(struct mm_struct *mm, pmd_t *pmd)
+{
+	if (pmd)
+		freept_pmd_mark(mm, pmd);
+	else	/* it has taken its mark along, to where this lap may have been */
+		WRITE_ONCE(mm->freept.marked, true);
+}
+
+static void freept_mark_at(struct mm_struct *mm, unsigned long addr)
+{
+	pmd_t *pmd = mm_find_pmd(mm, addr);
+
+	if (!pmd)
+		return;
+	rcu_read_lock();	/* keeps the table */
+	__freept_emptied(mm, pmd);
+	rcu_read_unlock();
+}
+
+void __freept_unmapped(struct mm_struct *mm, unsigned long start, unsigned long end)
+{
+	if (!IS_ALIGNED(start, PMD_SIZE))
+		freept_mark_at(mm, start);
+	if (!IS_ALIGNED(end, PMD_SIZE))
+		freept_mark_at(mm, end - 1);
+}
 
 /*
  * The filter uses the address of the PMD entry for the slot: who installs a

@@ -164,32 +164,43 @@ u64 freept_price(u64 scan_ns, unsigned long nr_scanned, unsigned long nr_freed)
 			nr_scanned);
 }
 
+/* Jiffies from one lap to the next */
+static unsigned long freept_lap_delay(struct mm_struct *mm)
+{
+	return freept_delay() << max(mm->freept.idle, mm->freept.harm);
+}
+
 /*
  * A lap, that is once through the address space, is over.  How long until the
  * next one?  The delay is doubled
  *
- *  - when the lap has freed next to nothing of what it looked at, three times at
+ *  - when next to nothing of what the lap has looked at was empty, three times at
  *    the most: such a process uses what it unmaps a part of;
  *  - twice, when a good part of what was empty or freed was soon in use again.
- *    It takes as many laps without that to come back.  When the delay is longer
- *    than the program leaves its tables empty, none is found empty twice any
- *    more, and none is freed.
+ *    That is forgotten bit by bit, when it has not happened for a minute and for
+ *    four laps.  When the delay is longer than the program leaves its tables
+ *    empty, none is found empty twice any more, and none is freed.
  */
 static void freept_lap_end(struct mm_struct *mm)
 {
 	struct freept_mm *fm = &mm->freept;
 	unsigned long reused = fm->lap_reused + READ_ONCE(fm->nr_refaults);
 
-	if (reused > 8 && reused > (fm->lap_empty + fm->last_freed) / 4)
+	if (reused > 8 && reused > (fm->lap_empty + fm->last_freed) / 4) {
 		fm->harm = min(fm->harm + 2, FREEPT_HARM_MAX);
-	else if (fm->harm)
+		fm->harm_since = jiffies;
+	} else if (fm->harm && time_after(jiffies, fm->harm_since +
+					  max(60UL * HZ, 4 * freept_lap_delay(mm)))) {
 		fm->harm--;
-	if (fm->lap_freed < fm->lap_scanned / 16)
+		fm->harm_since = jiffies;
+	}
+	if (fm->lap_empty < fm->lap_scanned / 16)
 		fm->idle = min(fm->idle + 1, FREEPT_IDLE_MAX);
 	else
 		fm->idle = 0;
 
-	fm->last_freed = fm->lap_freed;
+	if (fm->lap_freed)
+		fm->last_freed = fm->lap_freed;
 	fm->lap_scanned = 0;
 	fm->lap_empty = 0;
 	fm->lap_reused = 0;
@@ -197,12 +208,6 @@ static void freept_lap_end(struct mm_struct *mm)
 	WRITE_ONCE(fm->nr_refaults, 0);
 	/* settings that have changed meanwhile, and lost hints, void it */
 	cmpxchg(&fm->hinted, FREEPT_LAP, fm->lap);
-}
-
-/* Jiffies from one lap to the next */
-static unsigned long freept_lap_delay(struct mm_struct *mm)
-{
-	return freept_delay() << max(mm->freept.idle, mm->freept.harm);
 }
 
 /*
@@ -240,6 +245,7 @@ static u64 freept_piece(struct mm_struct *mm, unsigned long grace,
 	unsigned long next = READ_ONCE(fm->next);
 	DEFINE_FREEPT_CONTROL(fc);
 	unsigned long left, pause;
+	enum freept_want want;
 	u64 price;
 	int ret;
 
@@ -251,6 +257,12 @@ static u64 freept_piece(struct mm_struct *mm, unsigned long grace,
 	if (!try_cmpxchg(&fm->next, &next, jiffies + delay + HZ))
 		return 0;
 
+	want = freept_wanted(mm);
+	if (want != fm->want) {
+		/* tables that nobody has asked for may be empty for long */
+		fm->want = want;
+		freept_hints_lost(mm);
+	}
 	fc.start = READ_ONCE(fm->addr);
 	if (!fc.start && !freept_lap_begin(mm)) {
 		WRITE_ONCE(fm->next, jiffies + freept_lap_delay(mm));
@@ -265,11 +277,12 @@ static u64 freept_piece(struct mm_struct *mm, unsigned long grace,
 	fc.flags = FREEPT_BACKGROUND | FREEPT_AGED;
 	if (READ_ONCE(fm->hinted) == fm->lap)
 		fc.flags |= FREEPT_HINTED;
-	if (freept_wanted(mm) == FREEPT_ASKED_RANGES)
+	if (want == FREEPT_ASKED_RANGES)
 		fc.flags |= FREEPT_RANGES;
 
 	ret = freept_reclaim_mm(mm, &fc);
-	price = freept_price(fc.scan_ns, fc.nr_scanned, fc.nr_freed);
+	/* what is empty for the first time pays as well, unless it is in use */
+	price = freept_price(fc.scan_ns, fc.nr_scanned, fc.nr_empty - fc.nr_reused);
 	pause = nsecs_to_jiffies64(price * FREEPT_PACE) + 1;
 	fm->lap_scanned += fc.nr_scanned;
 	fm->lap_empty += fc.nr_empty;

@@ -175,6 +175,43 @@ static inline void freept_emptied(struct mm_struct *mm, pmd_t *pmd)
 	memcg_pt_unmapped(mm);
 }
 
+void __freept_moved(struct mm_struct *mm, pmd_t *pmd);
+
+/**
+ * freept_moved - a PTE table, or a PMD table, is in another place now
+ * @mm: the mm
+ * @pmd: the new PMD entry, or NULL for a PMD table
+ *
+ * Tables keep their marks, but those above may have none.
+ *
+ * Context: mmap lock held for writing.
+ */
+static inline void freept_moved(struct mm_struct *mm, pmd_t *pmd)
+{
+	if (static_branch_unlikely(&freept_hints))
+		__freept_moved(mm, pmd);
+}
+
+void __freept_unmapped(struct mm_struct *mm, unsigned long start, unsigned long end);
+
+/**
+ * freept_unmapped - a mapping is going
+ * @vma: the VMA
+ * @start: where it is unmapped from
+ * @end: and to, at the most
+ *
+ * The tables at its ends may be empty, and had to stay for its sake.
+ *
+ * Context: mmap lock held.
+ */
+static inline void freept_unmapped(struct vm_area_struct *vma, unsigned long start,
+				   unsigned long end)
+{
+	if (static_branch_unlikely(&freept_hints))
+		__freept_unmapped(vma->vm_mm, max(start, vma->vm_start),
+				  min(end, vma->vm_end));
+}
+
 /**
  * freept_hints_lost - what is known of the tables of an mm is void
  * @mm: the mm
@@ -241,6 +278,12 @@ static inline bool freept_recently_freed(struct mm_struct *mm, pmd_t *pmd)
 }
 
 static inline void freept_emptied(struct mm_struct *mm, pmd_t *pmd) { }
+static inline void freept_moved(struct mm_struct *mm, pmd_t *pmd) { }
+static inline void freept_unmapped(struct vm_area_struct *vma, unsigned long start,
+				   unsigned long end)
+{
+}
+
 static inline void freept_hints_lost(struct mm_struct *mm) { }
 static inline unsigned long freept_fork_skips(struct mm_struct *mm, pmd_t *pmd,
 					      unsigned long addr,
