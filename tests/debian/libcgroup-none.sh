@@ -12,7 +12,7 @@ code() {
 	shift
 	"$@"
 	r=$?
-	[ $r = "$want" ] || { echo "exit code $r, expected $want"; return 1; }
+	[ "$r" = "$want" ] || { echo "exit code $r, expected $want"; return 1; }
 }
 ok "cgset says that there is no such parameter: 95" code 95 cgset -r memory.pt.max=64M lab
 printf 'group web { memory { memory.pt.max = "64M"; } }\n' >/tmp/web.conf

@@ -44,10 +44,18 @@ ok "with one line in the journal" once n1.service
 ok "that stands with the unit" journal_has "$why" -u n1.service
 ok "Required=yes: the service fails" fails systemctl start n2
 ok "with one line that says why" once n2.service
-ok "and its state is failed" is failed systemctl show -P ActiveState n2
+reload
+applied() {
+	[ ! -e /run/systemd/generator/.ptfree-reload ] &&
+		is inactive systemctl show -P ActiveState ptfree-apply.service
+}
+ok "daemon-reload has everything looked at again" soon applied
+ok "and says nothing again" once n1.service
+ok "the state of what has failed is failed" is failed systemctl show -P ActiveState n2
 ok "a service with RootDirectory=/ starts" systemctl start n3
 ok "services of a slice start" systemctl start in-m1
 ok "with one line in the journal" soon once m1.slice
+ok "that stands with the slice" journal_has "$why" -u m1.slice
 ok "and run" systemctl is-active in-m1
 systemctl start in-m2 2>/dev/null
 ok "Required=yes: the slice ends" soon fails systemctl is-active m2.slice

@@ -13,8 +13,13 @@
 
 #include "ptfree-systemd.h"
 
-/* On the control group: which of its files were written for a unit file. */
+/*
+ * On the control group: which of its files were written for a unit file, and
+ * that the journal has been told why they were not.
+ */
 static const char mark_name[] = "user.ptfree";
+static const char told_word[] = "told";
+#define TOLD	(1 << NR_KEYS)
 
 static const char *mount_point(void)
 {
@@ -63,6 +68,8 @@ static int get_mark(const char *dir)
 	for (int i = 0; i < NR_KEYS; i++)
 		if (strstr(text, keys[i].file))
 			mark |= 1 << i;
+	if (strstr(text, told_word))
+		mark |= TOLD;
 	return mark;
 }
 
@@ -80,6 +87,8 @@ static void set_mark(const char *dir, int mark)
 			strcat(text, " ");
 		}
 	}
+	if (mark & TOLD)
+		strcat(text, told_word);
 	setxattr(dir, mark_name, text, strlen(text), 0);
 }
 
@@ -176,21 +185,23 @@ int cgroup_apply(const char *unit, const char *cgroup, const struct settings *s)
 		}
 		r = write_value(dir, keys[i].file, ours ? s->limit[i] : LIMIT_MAX);
 		if (!r) {
-			mark = ours ? mark | 1 << i : mark & ~(1 << i);
+			mark = (ours ? mark | 1 << i : mark & ~(1 << i)) & ~TOLD;
 			continue;
 		}
 		if (!ours)
 			continue;
 		ret = r;
-		if (r == -ENOENT)
-			say(s->required ? SAY_ERROR : SAY_WARNING,
-			    "%s: no budget for page tables: %s%s", name, missing(dir), must_have);
-		else
+		if (r != -ENOENT) {
 			say(SAY_ERROR, "%s: cannot write %s/%s: %s", name, dir, keys[i].file,
 			    strerror(-r));
-		/* One line is enough where the kernel has neither file. */
-		if (r == -ENOENT)
-			break;
+			continue;
+		}
+		/* One line is enough where the kernel has neither file, or at a reload. */
+		if (!(mark & TOLD))
+			say(s->required ? SAY_ERROR : SAY_WARNING,
+			    "%s: no budget for page tables: %s%s", name, missing(dir), must_have);
+		mark |= TOLD;
+		break;
 	}
 	if (unit && mark != old) {
 		set_mark(dir, mark);

@@ -9,6 +9,19 @@
 
 #include "ptfree-systemd.h"
 
+static char *about;
+
+/*
+ * The unit that messages are about from now on. journald finds out by itself which
+ * unit a line comes from, but too late where the process has ended by then, and
+ * for slices and scopes another unit's process does the work.
+ */
+void say_about(const char *unit, const char *cgroup)
+{
+	free(about);
+	about = str("OBJECT_SYSTEMD_%sUNIT=%s", cgroup_of_user(cgroup) ? "USER_" : "", unit);
+}
+
 /*
  * Under a service manager a line goes to the journal itself: the stderr of the
  * unit that this runs for may be a client's socket, a file or nothing.
@@ -24,7 +37,7 @@ void say(enum level level, const char *fmt, ...)
 	va_end(args);
 	if (!getenv("INVOCATION_ID") || isatty(STDERR_FILENO) ||
 	    sd_journal_send("PRIORITY=%d", level, "SYSLOG_IDENTIFIER=ptfree",
-			    "MESSAGE=%s", text, NULL) < 0)
+			    "MESSAGE=%s", text, about ? "%s" : NULL, about, NULL) < 0)
 		fprintf(stderr, "ptfree: %s\n", text);
 	free(text);
 }

@@ -51,6 +51,7 @@ static int start_main(const char *unit)
 		say(SAY_WARNING, "%s: no budget for page tables: no unified control groups", unit);
 		return 1;
 	}
+	say_about(unit, cgroup);
 	r = manager_open(&bus);
 	if (r < 0) {
 		say(SAY_ERROR, "%s: cannot ask the service manager: %s", unit, strerror(-r));
@@ -76,6 +77,7 @@ static int visit(sd_bus *bus, const char *unit)
 		free(cgroup);
 		return 0;
 	}
+	say_about(unit, cgroup);
 	r = manager_settings(bus, unit, &s, &hooked);
 	if (!r && (hooked || cgroup_marked(cgroup)))
 		r = cgroup_apply(unit, cgroup, &s);
@@ -167,6 +169,7 @@ static int set_main(int argc, char **argv, bool command)
 		say(SAY_ERROR, "no control group here that could have a budget");
 		r = s.required ? -ENOENT : 0;
 	} else {
+		say_about(strrchr(cgroup, '/') + 1, cgroup);
 		r = cgroup_apply(NULL, cgroup, &s);
 	}
 	free(cgroup);

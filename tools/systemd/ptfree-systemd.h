@@ -42,6 +42,7 @@ enum level { SAY_ERROR = 3, SAY_WARNING = 4, SAY_INFO = 6 };
 
 __attribute__((format(printf, 2, 3)))
 void say(enum level level, const char *fmt, ...);
+void say_about(const char *unit, const char *cgroup);
 void *must(void *p);
 __attribute__((format(printf, 1, 2)))
 char *str(const char *fmt, ...);
