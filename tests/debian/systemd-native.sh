@@ -367,5 +367,16 @@ eq "$(stat -c '%U %a' "$(dir pt-plain.service)/memory.pt_reclaim")" "root 200" \
 eq "$(stat -c %U "$(dir "user@$uid.service")/memory.pt_reclaim")" ptuser "a user owns that of the own manager"
 ok "and writes to it" as_user sh -c "echo max >'$(dir "user@$uid.service")/memory.pt_reclaim'"
 
+# A container with users of its own: what root in it sees and may do. Owners that
+# it has no name for are 65534.
+said=$(systemd-run -q --wait --pipe -p Delegate=yes systemd-nspawn -q --register=no --keep-unit \
+	-D / --volatile=yes --private-users=65536:65536 --pipe sh -c '
+	cd /sys/fs/cgroup
+	stat -c "%u %n" memory.pt_reclaim memory.pt.max
+	echo max >memory.pt_reclaim && echo reclaimed' 2>&1)
+like "$said" '^0 memory\.pt_reclaim$' "systemd-nspawn: root in the container owns memory.pt_reclaim"
+like "$said" '^reclaimed$' "and writes to it"
+like "$said" '^65534 memory\.pt\.max$' "and does not own memory.pt.max"
+
 eq "$(systemctl list-units --failed --plain --no-legend | grep -v '^$')" "" "no unit has failed"
 finish
