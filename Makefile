@@ -81,6 +81,7 @@ check: deps-vm ## build what is needed and run every test in the virtual machine
 	@scripts/deps check image
 	@$(MAKE) kernel kernel-debug guest stock tools
 	@scripts/image >/dev/null
+	@scripts/systemd build
 	@scripts/check-full --stale
 	@prove --verbose --timer --failures $(TESTS)
 
