@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * ptfree(8): who holds how much page table, and budgets for it.
+ *
+ * Sizes are bytes everywhere; NO_LIMIT is `max`, UNKNOWN what could not be read.
+ */
+#ifndef PTFREE_H
+#define PTFREE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#define PTFREE_VERSION	"1.0"
+
+#define NO_LIMIT	UINT64_MAX
+#define UNKNOWN		(UINT64_MAX - 1)
+#define TABLE		4096ULL		/* what one page table costs */
+
+/* Exit codes; the man page has them too. */
+enum {
+	CODE_OK,
+	CODE_NO,	/* the answer is no: freed less, a budget is not in force */
+	CODE_USAGE,
+	CODE_FEATURE,	/* the kernel has no budgets for page tables, or they are off */
+	CODE_TARGET,	/* no such cgroup, unit or process */
+	CODE_SYSTEM,	/* a file could not be read or written */
+};
+
+/* util.c */
+void die(int code, const char *fmt, ...) __attribute__((noreturn, format(printf, 2, 3)));
+void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void *xrealloc(void *old, size_t size);
+char *xstrdup(const char *s);
+char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+#define array_grow(array, nr)	array_room(array, nr, sizeof(*(array)))
+void *array_room(void *array, size_t nr, size_t size);
+
+char *read_text(const char *path, size_t *len);
+int write_text(const char *path, const char *text);
+uint64_t key_value(const char *text, const char *key);
+int parse_size(const char *text, uint64_t *bytes);
+bool looks_like_size(const char *text);
+const char *format_size(uint64_t bytes, char buf[16]);
+void printable(char *text);
+unsigned long parse_count(const char *what, const char *text, unsigned long max);
+double parse_seconds(const char *what, const char *text, double min);
+double now_seconds(void);
+void finish_output(void);
+
+/* json.c */
+json_t *json_text(const char *s);
+json_t *json_bytes(uint64_t bytes);
+void json_print(json_t *object, bool indent);
+
+/*
+ * How well `freeable` is known: from the entries of the process, as an upper
+ * bound from its resident memory, or not at all.
+ */
+enum how { HOW_UNKNOWN, HOW_AT_MOST, HOW_COUNTED };
+const char *how_name(enum how how);
+
+/* tables.c: the page tables of a process that hold something */
+struct tables {
+	uint64_t freeable_min, freeable;
+	enum how how;
+};
+
+void tables_guess(uint64_t pte, uint64_t resident, uint64_t swap, struct tables *t);
+int tables_count(pid_t pid, uint64_t pte, bool thorough, struct tables *t);
+
+/* A line of the tables: a process or a cgroup */
+struct entry {
+	char *name;		/* command, or path of the cgroup */
+	char *cgroup;		/* of a process */
+	char *user;
+	pid_t pid;
+	uid_t uid;
+	unsigned long long start;
+	int depth, parent;	/* of a cgroup; parent: index, -1 for the root */
+	unsigned int processes;
+	bool hugetlb;
+	uint64_t mapped, resident, swap, tables;
+	struct tables t;
+	uint64_t high, max, peak;
+	uint64_t over_high, over_max, oom, oom_kill;
+	uint64_t scanned, freed, refaulted;	/* tables, from memory.stat */
+};
+
+struct list {
+	struct entry *e;
+	size_t nr;
+};
+
+void list_clear(struct list *list);
+
+/* proc.c */
+enum { SCAN_NONE = 0, SCAN_QUICK = 1, SCAN_THOROUGH = 2 };
+void proc_read(struct list *procs);
+void proc_scan(struct list *procs, int mode, double seconds, struct list *before);
+char *proc_cgroup(pid_t pid);
+
+/* cgroup.c */
+const char *cgroup_root(void);
+char *cgroup_file(const char *cgroup, const char *file);
+uint64_t cgroup_number(const char *cgroup, const char *file);
+bool cgroup_has(const char *cgroup, const char *file);
+bool cgroup_exists(const char *cgroup);
+void cgroup_read(struct list *groups);
+void cgroup_add(struct list *groups, const struct list *procs);
+void cgroup_walk(const char *cgroup, void (*fn)(const char *cgroup, void *arg), void *arg);
+bool cgroup_below(const char *cgroup, const char *top);
+
+/* target.c */
+char *target_cgroup(const char *target, bool user_bus);
+char *unit_cgroup(const char *unit, bool user_bus, char **why);
+
+/* columns.c */
+struct column {
+	const char *key, *title;
+	int width;	/* below 0: to the left; the last one takes what is left */
+	void (*text)(const struct entry *e, char *buf, size_t len);
+	int (*compare)(const struct entry *a, const struct entry *b);
+};
+
+extern const struct column process_columns[], cgroup_columns[];
+const struct column *column_find(const struct column *columns, const char *key);
+void column_keys(const struct column *columns, char *buf, size_t len);
+void list_sort(struct list *list, const struct column *by, bool reverse);
+void list_tree(struct list *groups);
+void line_header(const struct column *columns, char *buf, size_t len);
+void line_entry(const struct column *columns, const struct entry *e, bool tree,
+		char *buf, size_t len);
+json_t *entry_json(const struct column *columns, const struct entry *e);
+
+/* survey.c */
+struct machine {
+	uint64_t total, tables, counted, freeable, freeable_min;
+	unsigned int processes, counted_processes;
+};
+
+void machine_read(struct machine *m, const struct list *procs);
+void machine_line(const struct machine *m, char *buf, size_t len);
+
+/* feature.c */
+struct feature {
+	bool cgroup2, files, limits, off;
+	long mode;		/* vm.freept, -1: no such sysctl */
+	const char *reason;	/* why there are no budgets, or NULL */
+};
+
+void feature_read(struct feature *f);
+void need_feature(const char *cgroup, const char *file);
+
+/* units.c: budgets that unit files ask for */
+struct budget {
+	char *unit, *cgroup, *key, *file, *value;
+	uint64_t bytes, in_force;
+	bool native, active, bad;
+};
+
+size_t units_budgets(struct budget **budgets);
+
+/* The commands. argv[0] is the command's name. */
+int cmd_survey(int argc, char **argv);
+int cmd_top(int argc, char **argv);
+int cmd_set(int argc, char **argv);
+int cmd_reclaim(int argc, char **argv);
+int cmd_watch(int argc, char **argv);
+int cmd_metrics(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+void usage_error(const char *command) __attribute__((noreturn));
+void command_help(const char *command) __attribute__((noreturn));
+
+#endif

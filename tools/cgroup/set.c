@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ptfree set and ptfree reclaim: what changes something
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ptfree.h"
+
+static char *size_text(uint64_t bytes)
+{
+	if (bytes == NO_LIMIT)
+		return xstrdup("max");
+	return xasprintf("%llu", (unsigned long long)bytes);
+}
+
+static uint64_t size_arg(const char *what, const char *text)
+{
+	uint64_t bytes;
+	int err = parse_size(text, &bytes);
+
+	if (err)
+		die(CODE_USAGE, "%s: %s: %s", what, text,
+		    err == -ERANGE ? "too large" : "not a size: bytes, with K, M, G or T, "
+		    "N% of the memory, or max");
+	return bytes;
+}
+
+/* What is held. In the root cgroup that is the machine's. */
+static uint64_t held(const char *cgroup)
+{
+	char *text;
+	uint64_t n;
+
+	if (strcmp(cgroup, "/"))
+		return cgroup_number(cgroup, "memory.pt.current");
+	text = read_text("/proc/meminfo", NULL);
+	n = text ? key_value(text, "PageTables") : UNKNOWN;
+	free(text);
+	return n;
+}
+
+static int set_one(const char *target, const char *cgroup, const char *file, uint64_t bytes,
+		   json_t *lines)
+{
+	char *path, *text, was[16], is[16], now[16];
+	uint64_t before, after;
+	int err;
+
+	need_feature(cgroup, file);
+	path = cgroup_file(cgroup, file);
+	text = size_text(bytes);
+	before = cgroup_number(cgroup, file);
+	err = write_text(path, text);
+	after = cgroup_number(cgroup, file);
+	if (err) {
+		warn("%s: %s", path, strerror(-err));
+	} else if (lines) {
+		json_array_append_new(lines, json_pack("{so so so so so so}",
+			"target", json_text(target), "cgroup", json_text(cgroup),
+			"file", json_text(file), "before", json_bytes(before),
+			"after", json_bytes(after), "tables", json_bytes(held(cgroup))));
+	} else {
+		printf("%s: %s %s (was %s), holds %s\n", target, file, format_size(after, is),
+		       format_size(before, was), format_size(held(cgroup), now));
+	}
+	free(path);
+	free(text);
+	return err ? CODE_SYSTEM : CODE_OK;
+}
+
+int cmd_set(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "high", required_argument, NULL, 'H' },
+		{ "max", required_argument, NULL, 'M' },
+		{ "user", no_argument, NULL, 'u' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{}
+	};
+	bool with_high = false, with_max = false, user = false, json = false;
+	uint64_t high = NO_LIMIT, max = NO_LIMIT;
+	json_t *lines = NULL;
+	int code = CODE_OK, opt;
+
+	while ((opt = getopt_long(argc, argv, "H:M:ujh", options, NULL)) != -1) {
+		switch (opt) {
+		case 'H':
+			high = size_arg("--high", optarg);
+			with_high = true;
+			break;
+		case 'M':
+			max = size_arg("--max", optarg);
+			with_max = true;
+			break;
+		case 'u': user = true; break;
+		case 'j': json = true; break;
+		case 'h': command_help(argv[0]);
+		default: usage_error(argv[0]);
+		}
+	}
+	if (!with_high && !with_max) {
+		if (optind >= argc)
+			usage_error(argv[0]);
+		max = size_arg("limit", argv[optind++]);
+		with_max = true;
+	}
+	if (optind >= argc)
+		usage_error(argv[0]);
+	if (json)
+		lines = json_array();
+	for (; optind < argc; optind++) {
+		char *cgroup = target_cgroup(argv[optind], user);
+		int one = CODE_OK;
+
+		/* The soft one first: nobody is to be killed for what it can free. */
+		if (with_high)
+			one = set_one(argv[optind], cgroup, "memory.pt.high", high, lines);
+		if (with_max && !one)
+			one = set_one(argv[optind], cgroup, "memory.pt.max", max, lines);
+		if (!code)
+			code = one;
+		free(cgroup);
+	}
+	if (json)
+		json_print(lines, true);
+	return code;
+}
+
+/*
+ * The kernel says EAGAIN where there was less than was asked for: what was freed
+ * is told all the same. `before` and `after` are what the cgroup holds; others
+ * go on allocating meanwhile.
+ */
+static int reclaim_one(const char *target, const char *cgroup, uint64_t bytes, json_t *lines)
+{
+	char *path, *text, b[16], a[16], f[16], want[16];
+	uint64_t before, after, freed;
+	int err, code = CODE_OK;
+
+	need_feature(cgroup, "memory.pt_reclaim");
+	path = cgroup_file(cgroup, "memory.pt_reclaim");
+	text = size_text(bytes);
+	before = held(cgroup);
+	err = write_text(path, text);
+	after = held(cgroup);
+	freed = before > after ? before - after : 0;
+	if (err == -EOPNOTSUPP) {
+		warn("%s: %s (booted with freept=off?)", path, strerror(-err));
+		code = CODE_FEATURE;
+	} else if (err == -EAGAIN) {
+		warn("%s: less than %s could be freed", target, format_size(bytes, want));
+		code = CODE_NO;
+	} else if (err) {
+		warn("%s: %s", path, strerror(-err));
+		code = CODE_SYSTEM;
+	}
+	if (lines) {
+		json_array_append_new(lines, json_pack("{so so so so so sb}",
+			"target", json_text(target), "cgroup", json_text(cgroup),
+			"before", json_bytes(before), "after", json_bytes(after),
+			"freed", json_bytes(freed), "enough", !err));
+	} else if (code != CODE_FEATURE && code != CODE_SYSTEM) {
+		printf("%s: freed %s, page tables %s -> %s\n", target, format_size(freed, f),
+		       format_size(before, b), format_size(after, a));
+	}
+	free(path);
+	free(text);
+	return code;
+}
+
+int cmd_reclaim(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "size", required_argument, NULL, 's' },
+		{ "user", no_argument, NULL, 'u' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{}
+	};
+	bool user = false, json = false, sized = false;
+	uint64_t bytes = NO_LIMIT;
+	json_t *lines = NULL;
+	int code = CODE_OK, opt;
+
+	while ((opt = getopt_long(argc, argv, "s:ujh", options, NULL)) != -1) {
+		switch (opt) {
+		case 's':
+			bytes = size_arg("--size", optarg);
+			sized = true;
+			break;
+		case 'u': user = true; break;
+		case 'j': json = true; break;
+		case 'h': command_help(argv[0]);
+		default: usage_error(argv[0]);
+		}
+	}
+	/* Digits alone are a process. */
+	if (!sized && argc - optind >= 2 && looks_like_size(argv[optind]))
+		bytes = size_arg("size", argv[optind++]);
+	if (optind >= argc)
+		usage_error(argv[0]);
+	if (json)
+		lines = json_array();
+	for (; optind < argc; optind++) {
+		char *cgroup = target_cgroup(argv[optind], user);
+		int one = reclaim_one(argv[optind], cgroup, bytes, lines);
+
+		if (one > code)
+			code = one;
+		free(cgroup);
+	}
+	if (json)
+		json_print(lines, true);
+	return code;
+}
