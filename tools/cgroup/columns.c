@@ -74,24 +74,22 @@ static int compare_ratio(const struct entry *a, const struct entry *b)
 }
 
 /*
- * "~": the bounds differ by more than a tenth. "<": nobody has counted. What
- * is below the width of the columns is not worth a mark.
+ * What can be freed at least, as long as the bounds are near one another. Where
+ * they are not, "~" and the upper one; "<": nobody has counted.
  */
 static void text_freeable(const struct entry *e, char *buf, size_t len)
 {
-	uint64_t width = e->t.freeable - e->t.freeable_min;
-	const char *mark = "";
+	uint64_t most = e->t.freeable, width = most - e->t.freeable_min;
 	char size[16];
 
-	if (e->t.how == HOW_UNKNOWN) {
+	if (e->t.how == HOW_UNKNOWN)
 		snprintf(buf, len, "-");
-		return;
-	}
-	if (e->t.how == HOW_AT_MOST && e->t.freeable)
-		mark = "<";
-	else if (width > 16 * TABLE && width > e->t.freeable / 10)
-		mark = "~";
-	snprintf(buf, len, "%s%s", mark, format_size(e->t.freeable, size));
+	else if (e->t.how == HOW_AT_MOST && most)
+		snprintf(buf, len, "<%s", format_size(most, size));
+	else if (width > 16 * TABLE && width > most / 10)
+		snprintf(buf, len, "~%s", format_size(most, size));
+	else
+		snprintf(buf, len, "%s", format_size(e->t.freeable_min, size));
 }
 
 static int compare_freeable(const struct entry *a, const struct entry *b)

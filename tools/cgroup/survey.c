@@ -36,14 +36,12 @@ void machine_line(const struct machine *m, char *buf, size_t len)
 {
 	char total[16], tables[16], freeable[16];
 
-	snprintf(buf, len, "Memory %s, page tables %s (%.2f%%), of these freeable %s%s "
-		 "in %u of %u processes",
+	snprintf(buf, len, "Memory %s, page tables %s (%.2f%%), freeable %s%s "
+		 "(counted in %u of %u processes)",
 		 format_size(m->total, total), format_size(m->tables, tables),
 		 100.0 * m->tables / m->total,
 		 m->counted_processes < m->processes ? "at most " : "",
 		 format_size(m->freeable, freeable), m->counted_processes, m->processes);
-	if (m->counted_processes < m->processes && strlen(buf) + 16 < len)
-		strcat(buf, " (counted)");
 }
 
 static json_t *list_json(const struct column *columns, const struct list *list, size_t lines)

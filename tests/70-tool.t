@@ -1,0 +1,332 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""ptfree(8): built, checked, and used in virtual machines.
+
+tests/tool/guest.sh is what runs there: on the patched kernel, the same with
+freept=off, and a stock one (KERNEL and STOCK_KERNEL name others). What it sends
+in comments, "@json NAME BASE64" and the like, is parsed and compared here.
+"""
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = os.path.abspath(os.environ.get("BUILD") or os.path.join(TOP, "build"))
+OUT = os.path.join(BUILD, "tools")
+TOOL = os.path.join(OUT, "cgroup/ptfree")
+SOURCE = os.path.join(TOP, "tools/cgroup")
+TABLE = 4096
+count = bad = 0
+
+
+def result(good, text, why=""):
+	global count, bad
+	count += 1
+	bad += not good
+	print(f"{'' if good else 'not '}ok {count} - {text}", flush=True)
+	if not good:
+		for line in str(why).splitlines()[-40:]:
+			print("#   " + line)
+
+
+def command(text, *args, code=0, env=None, cwd=TOP):
+	"""A command that must end with code, and say nothing of sanitizers."""
+	p = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+			   errors="replace", cwd=cwd, env=dict(os.environ, **(env or {})))
+	result(p.returncode == code, text, f"code {p.returncode}\n{p.stdout}")
+	return p.stdout
+
+
+def check(text, function, *args):
+	"""function raises AssertionError, or KeyError and the like, where it is not so."""
+	try:
+		function(*args)
+	except (AssertionError, KeyError, ValueError, TypeError, IndexError, StopIteration) as e:
+		result(False, text, f"{type(e).__name__}: {e}")
+	else:
+		result(True, text)
+
+
+def same(a, b):
+	assert a == b, f"{a!r} is not {b!r}"
+
+
+# ---- what is built -----------------------------------------------------------
+
+def build():
+	os.makedirs(OUT, exist_ok=True)
+	command("builds without a warning", "make", "-s", "-C", SOURCE, f"O={OUT}/cgroup",
+		"CFLAGS=-O2 -g -Werror")
+	for name in ("filler", "screen"):
+		command(f"the test's own {name} builds", "gcc", "-O2", "-Wall", "-Wextra", "-Werror",
+			"-static", "-o", f"{OUT}/{name}", f"tests/tool/{name}.c", "-lutil")
+
+
+def static_checks():
+	command("cppcheck", "cppcheck", "--quiet", "--error-exitcode=1", "--std=c11",
+		"--enable=warning,portability", "--inline-suppr", "-D_GNU_SOURCE",
+		"--suppress=missingIncludeSystem", SOURCE, "tests/tool")
+	command("shellcheck", "shellcheck", "--severity=warning", "tests/tool/guest.sh",
+		"tools/cgroup/ptfree.bash")
+	out = command("the manual page has no errors", "groff", "-man", "-Tutf8", "-ww", "-z",
+		      "tools/cgroup/ptfree.8")
+	result(not out, "nor warnings", out)
+	with open(os.path.join(SOURCE, "main.c")) as f, \
+			open(os.path.join(SOURCE, "ptfree.8")) as man, \
+			open(os.path.join(SOURCE, "ptfree.bash")) as bash:
+		options = set(re.findall(r"--([a-z-]+)", f.read())) - {"version"}
+		man, bash = man.read().replace("\\-", "-"), bash.read()
+	missing = [o for o in sorted(options) if "--" + o not in man]
+	result(not missing, "the manual page has every option", missing)
+	missing = [o for o in sorted(options) if "--" + o not in bash]
+	result(not missing, "the completion has every option", missing)
+	command("the completion completes", "bash", "-c", """
+		. tools/cgroup/ptfree.bash
+		COMP_WORDS=(ptfree re) COMP_CWORD=1 COMPREPLY=() && _ptfree
+		[ "${COMPREPLY[*]}" = reclaim ] || exit 1
+		COMP_WORDS=(ptfree survey --li) COMP_CWORD=2 COMPREPLY=() && _ptfree
+		[ "${COMPREPLY[*]}" = --lines ]""")
+	where = os.path.join(OUT, "installed")
+	shutil.rmtree(where, ignore_errors=True)
+	command("make install", "make", "-s", "-C", SOURCE, f"O={OUT}/cgroup",
+		"CFLAGS=-O2 -g -Werror", f"DESTDIR={where}", "install")
+	files = sorted(os.path.relpath(os.path.join(d, f), where)
+		       for d, _, names in os.walk(where) for f in names)
+	result(files == ["usr/lib/systemd/system/ptfree-metrics.service",
+			 "usr/lib/systemd/system/ptfree-metrics.timer", "usr/sbin/ptfree",
+			 "usr/share/bash-completion/completions/ptfree",
+			 "usr/share/man/man8/ptfree.8"], "it installs what it should", files)
+
+
+def sanitized():
+	"""The same program with the sanitizers, on this machine's own kernel."""
+	out = os.path.join(OUT, "sanitized")
+	command("builds with the sanitizers", "make", "-s", "-C", SOURCE, f"O={out}",
+		"CFLAGS=-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all")
+	for args, code in ((("survey",), 0), (("survey", "--json", "1"), None), (("top", "-bn2",
+			   "-d0.2"), 0), (("top", "-btn1"), 0), (("metrics", "--scan"), 0),
+			   (("status",), None), (("status", "--json"), None),
+			   (("survey", "no.service"), 4), (("reclaim", "12M8", "/"), None)):
+		p = subprocess.run([out + "/ptfree", *args], stdout=subprocess.PIPE,
+				   stderr=subprocess.STDOUT, text=True, errors="replace")
+		clean = not re.search(r"Sanitizer|runtime error", p.stdout)
+		right = p.returncode == code if code is not None else p.returncode in range(6)
+		result(clean and right, "sanitizers: ptfree " + " ".join(args),
+		       f"code {p.returncode}\n{p.stdout}")
+
+
+def root_files():
+	"""The tool, its libraries, and the terminals that it has to know."""
+	stage = os.path.join(OUT, "stage")
+	shutil.rmtree(stage, ignore_errors=True)
+
+	def put(src, dest):
+		dest = os.path.join(stage, dest.lstrip("/"))
+		os.makedirs(os.path.dirname(dest), exist_ok=True)
+		shutil.copy2(src, dest)
+
+	put(TOOL, "/usr/sbin/ptfree")
+	libraries = subprocess.run(["ldd", TOOL], stdout=subprocess.PIPE, text=True, check=True)
+	for path in re.findall(r"(/\S+) \(0x", libraries.stdout):
+		put(path, path)
+	for name in ("filler", "screen"):
+		put(os.path.join(OUT, name), "/usr/bin/" + name)
+	for path in ("/lib/terminfo/v/vt100", "/lib/terminfo/l/linux"):
+		put(path, path)
+	put(os.path.join(TOP, "tests/tool/guest.sh"), "/usr/lib/guest.sh")
+	os.makedirs(os.path.join(stage, "etc"))
+	with open(os.path.join(stage, "etc/passwd"), "w") as f:
+		f.write("root:x:0:0:root:/root:/bin/sh\n")
+	with open(os.path.join(stage, "etc/group"), "w") as f:
+		f.write("root:x:0:\ntester:x:1000:\n")
+	image = os.path.join(OUT, "tool.cpio")
+	command("a root file system for the machine", "scripts/initramfs", image, stage)
+	return image
+
+
+# ---- the machine -------------------------------------------------------------
+
+def machine(kernel, file, image, *more):
+	"""Run guest.sh; pass its results on, return what it sent."""
+	sent = {}
+	args = [os.path.join(TOP, "tests/run"), "--kernel", file, "--silence", "60",
+		"--timeout", "300", "--vm", f"--initrd {image}", *more,
+		f"sh /usr/lib/guest.sh {kernel}"]
+	child = subprocess.Popen(args, stdout=subprocess.PIPE, text=True, errors="replace")
+	why = []
+	for line in child.stdout:
+		line = line.rstrip("\n")
+		m = re.match(r"(not )?ok \d+ - (.*)", line)
+		if m:
+			result(not m[1], f"{kernel}: " + re.sub(r"^sh \S+ \S+: ", "", m[2]))
+			continue
+		m = re.match(r"# @(\w+) (\w+) ?(.*)", line)
+		if m and m[1] == "value":
+			sent[m[2]] = int(m[3]) if m[3] else None
+		elif m:
+			text = base64.b64decode(m[3]).decode("utf-8")
+			sent[m[2]] = text
+			if m[1] == "json":
+				p = subprocess.run([sys.executable, "-m", "json.tool"], input=text,
+						   text=True, capture_output=True)
+				result(not p.returncode, f"{kernel}: {m[2]}: is JSON", p.stderr)
+				sent[m[2]] = json.loads(text) if not p.returncode else {}
+		elif line.startswith("#"):
+			print(line, flush=True)
+			why.append(line)
+	# a failure is among the results
+	child.wait()
+	return sent
+
+
+def process(survey, pid):
+	return next(p for p in survey["processes"] if p["pid"] == pid)
+
+
+def group(survey, path):
+	return next(g for g in survey["cgroups"] if g["cgroup"] == path)
+
+
+def surveyed(sent):
+	s = sent["survey"]
+	p, g = process(s, sent["cache_pid"]), group(s, "/shop/cache")
+	same(p["tables"], sent["cache_pte"])
+	same(p["mapped"], sent["cache_size"])
+	same((p["command"], p["cgroup"], p["uid"]), ("filler", "/shop/cache", 0))
+	same((g["processes"], g["mapped"]), (1, p["mapped"]))
+	assert abs(g["tables"] - p["tables"]) < 32 * TABLE, (g["tables"], p["tables"])
+	shop = group(s, "/shop")
+	same(shop["processes"], 2)
+	same(shop["freeable"], g["freeable"] + group(s, "/shop/web")["freeable"])
+	order = [q["tables"] for q in s["processes"]]
+	same(order, sorted(order, reverse=True))
+	same(p["freeable_known"], "counted")
+	assert p["freeable_min"] <= 4096 * TABLE <= p["freeable"] + 4 * TABLE, p
+
+
+def user_surveyed(sent):
+	known = {p["uid"]: p["freeable_known"] for p in sent["user_survey"]["processes"]}
+	same(known, {0: "at-most", 1000: "counted"})
+
+
+def freed(sent):
+	before = process(sent["before"], sent["cache_pid"])
+	after = process(sent["after"], sent["cache_pid"])
+	print(f"# cache: between {before['freeable_min']} and {before['freeable']} bytes were said "
+	      f"to be freeable, {sent['freed']} were freed, then {after['freeable_min']} to "
+	      f"{after['freeable']}")
+	assert before["freeable_min"] <= sent["freed"] <= before["freeable"]
+	# the bounds: an upper-level table for each GiB
+	assert before["freeable"] - before["freeable_min"] <= 32 * TABLE
+	same(after["freeable_min"], 0)
+	web = process(sent["web_before"], sent["web_pid"])
+	print(f"# web: {web['freeable_min']} to {web['freeable']}, freed {sent['web_freed']}")
+	assert web["freeable_min"] <= sent["web_freed"] <= web["freeable"]
+
+
+def watched(sent):
+	lines = [json.loads(line) for line in sent["watch"].splitlines()]
+	same(len(lines), 1)
+	same((lines[0]["cgroup"], lines[0]["event"]), ("/shop/late", "high"))
+	assert 1 <= lines[0]["count"] <= lines[0]["total"], lines
+
+
+LABEL = r'[a-z_]+="(?:[^"\\\n]|\\["\\n])*"'
+SAMPLE = re.compile(r'([a-z_]+)(?:\{(' + LABEL + r'(?:,' + LABEL + r')*)\})? (\d+(?:\.\d+)?)')
+
+
+def metrics_parsed(text):
+	"""OpenMetrics, as far as it is used: {(name, labels): value}."""
+	assert text.endswith("\n# EOF\n"), "no # EOF at the end"
+	family = kind = None
+	families, samples = set(), {}
+	for line in text.splitlines()[:-1]:
+		words = line.split(" ", 3)
+		if words[:2] == ["#", "TYPE"]:
+			family, kind = words[2:]
+			assert family not in families, f"{family} a second time"
+			families.add(family)
+			assert kind in ("gauge", "counter"), line
+			assert not family.endswith("_total"), line
+		elif words[:2] == ["#", "UNIT"]:
+			assert words[2] == family and family.endswith("_" + words[3]), line
+		elif words[:2] == ["#", "HELP"]:
+			assert words[2] == family and words[3], line
+		else:
+			m = SAMPLE.fullmatch(line)
+			assert m, f"not a sample: {line}"
+			assert m[1] == family + ("_total" if kind == "counter" else ""), line
+			assert (m[1], m[2]) not in samples, f"twice: {line}"
+			samples[m[1], m[2]] = float(m[3])
+	return samples
+
+
+def metrics(sent, patched):
+	samples = metrics_parsed(sent["metrics"])
+	same(samples["ptfree_available", None], float(patched))
+	assert samples["ptfree_page_tables_bytes", None] > 0
+	assert ("memcg_pt_bytes", 'cgroup="/shop/od\\"d\\\\name"') in samples
+	assert samples["memcg_pt_freeable_bytes", 'cgroup="/"'] >= 0
+	tables = samples["memcg_pt_bytes", 'cgroup="/shop/cache"']
+	if patched:
+		same(tables, float(sent["cache_current"]))
+		same(samples["memcg_pt_events_total", 'cgroup="/shop/web",event="oom_kill"'], 0.0)
+		assert samples["memcg_pt_events_total", 'cgroup="/shop/web",event="high"'] > 0
+		assert samples["memcg_pt_freed_tables_total", 'cgroup="/shop/cache"'] > 4000
+		same(samples["ptfree_mode", None], 1.0)
+	else:
+		assert tables >= 4096 * TABLE
+		assert not any(name == "memcg_pt_events_total" for name, _ in samples)
+
+
+def configured(status, problem):
+	units = {u["unit"]: u for u in status["configured"]}
+	same(sorted(units), ["idle.slice", "shop.service"])
+	shop = units["shop.service"]
+	same((shop["limit"], shop["in_force"], shop["problem"]), (64 << 20, False, problem))
+	same((units["idle.slice"]["running"], units["idle.slice"]["problem"]), (False, None))
+
+
+def main():
+	print("TAP version 13", flush=True)
+	build()
+	if not bad:
+		static_checks()
+		sanitized()
+		image = root_files()
+		lean = os.environ.get("KERNEL", "lean")
+		sent = machine("ptfree", lean, image)
+		check("survey: what /proc and the cgroup's files say", surveyed, sent)
+		check("survey of an ordinary user counts what is his", user_surveyed, sent)
+		check("what survey said could be freed is what was freed", freed, sent)
+		check("set --json: both limits of both", lambda: same(
+			sorted((s["file"], s["after"]) for s in sent["set"]),
+			2 * [("memory.pt.high", "max")] + 2 * [("memory.pt.max", "max")]))
+		check("reclaim --json", lambda: same(
+			[(r["enough"], r["cgroup"]) for r in sent["reclaim"]],
+			[(False, "/shop/web")]))
+		check("watch --json", watched, sent)
+		check("metrics are OpenMetrics, and true", metrics, sent, True)
+		check("status --json", lambda: same(
+			(sent["status"]["available"], sent["status"]["vm.freept"]), (True, 1)))
+		check("status: configured units", configured, sent["units_ptfree"],
+		      "another limit is set")
+		sent = machine("off", lean, image, "--append", "freept=off")
+		check("status with freept=off: configured units", configured, sent["units_off"],
+		      "booted with freept=off")
+		sent = machine("stock", os.environ.get("STOCK_KERNEL", "stock"), image)
+		check("stock: survey", surveyed, sent)
+		check("stock: metrics", metrics, sent, False)
+		check("stock: configured units", configured, sent["units_stock"],
+		      "the kernel cannot")
+	print(f"1..{count}", flush=True)
+	return 1 if bad else 0
+
+
+if __name__ == "__main__":
+	sys.exit(main())
