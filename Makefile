@@ -59,8 +59,9 @@ guest: deps-build tree ## compile the test programs of tests/ for the virtual ma
 	@scripts/guest-tests
 
 .PHONY: tools
-tools: ## build what goes around the kernel: ptfree-systemd, installed below build/systemd/root
+tools: ## build what goes around the kernel: ptfree-systemd and ptfree, installed below build/systemd/root and build/tools/root
 	@scripts/deps tools
+	@$(MAKE) --silent -C tools/cgroup O="$(BUILD)/tools/cgroup" DESTDIR="$(BUILD)/tools/root" install
 	@$(MAKE) --silent -C tools/systemd O="$(BUILD)/systemd/obj" DESTDIR="$(BUILD)/systemd/root" install
 
 .PHONY: shell

@@ -116,7 +116,7 @@ bool cgroup_below(const char *cgroup, const char *top);
 
 /* target.c */
 char *target_cgroup(const char *target, bool user_bus);
-char *unit_cgroup(const char *unit, bool user_bus, char **why);
+bool unit_limit(const char *unit, const char *property, uint64_t *bytes);
 
 /* columns.c */
 struct column {
@@ -157,9 +157,11 @@ void need_feature(const char *cgroup, const char *file);
 
 /* units.c: budgets that unit files ask for */
 struct budget {
-	char *unit, *cgroup, *key, *file, *value;
+	char *unit, *cgroup, *key, *file;
 	uint64_t bytes, in_force;
-	bool native, active, bad;
+	bool native;		/* a key of systemd's own, */
+	bool unheard;		/* which this one does not know */
+	bool active, bad;
 };
 
 size_t units_budgets(struct budget **budgets);

@@ -13,9 +13,11 @@
 static const char *missing(const struct budget *b, const struct feature *f)
 {
 	if (b->bad)
-		return "not a size";
+		return "an assignment is passed over: not a size, or in the wrong section";
 	if (!b->active)
 		return NULL;
+	if (b->unheard)
+		return "this systemd does not know the key, or cannot be asked";
 	if (f->reason)
 		return f->off ? "booted with freept=off" : "the kernel cannot";
 	if (b->in_force == UNKNOWN)
@@ -69,10 +71,9 @@ static void print_text(const struct feature *f, const char *release,
 		if (first)
 			printf("\n%-12s %8s %8s  %s\n", "CONFIGURED", "LIMIT", "NOW", "UNIT");
 		first = false;
-		printf("%-12s %8s %8s  %s: %s=%s (%s)%s%s\n", state(&b[i], f),
-		       b[i].bad ? "?" : format_size(b[i].bytes, want),
-		       format_size(b[i].in_force, now), b[i].unit, b[i].key, b[i].value,
-		       b[i].file, why ? ": " : "", why ? why : "");
+		printf("%-12s %8s %8s  %s: %s= (%s)%s%s\n", state(&b[i], f),
+		       format_size(b[i].bytes, want), format_size(b[i].in_force, now),
+		       b[i].unit, b[i].key, b[i].file, why ? ": " : "", why ? why : "");
 	}
 	first = true;
 	for (i = 0; i < groups->nr; i++) {
@@ -100,11 +101,11 @@ static void print_json(const struct feature *f, const char *release,
 	for (i = 0; i < nr; i++) {
 		const char *why = missing(&b[i], f);
 
-		json_array_append_new(configured, json_pack("{so so so so so so so so sb sb}",
+		json_array_append_new(configured, json_pack("{so so so so so so so sb sb}",
 			"unit", json_text(b[i].unit), "key", json_text(b[i].key),
-			"value", json_text(b[i].value), "file", json_text(b[i].file),
+			"file", json_text(b[i].file),
 			"cgroup", b[i].cgroup ? json_text(b[i].cgroup) : json_null(),
-			"limit", b[i].bad ? json_null() : json_bytes(b[i].bytes),
+			"limit", json_bytes(b[i].bytes),
 			"now", json_bytes(b[i].in_force),
 			"problem", why ? json_string(why) : json_null(),
 			"running", b[i].active, "in_force", b[i].active && !why));
@@ -168,7 +169,6 @@ int cmd_status(int argc, char **argv)
 		free(b[i].cgroup);
 		free(b[i].key);
 		free(b[i].file);
-		free(b[i].value);
 	}
 	free(b);
 	list_clear(&groups);

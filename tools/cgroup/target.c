@@ -11,27 +11,17 @@
 #include <systemd/sd-bus.h>
 #include <linux/magic.h>
 
+#include "../systemd/ptfree-systemd.h"
 #include "ptfree.h"
-
-static const char *const unit_types[] = {
-	"service", "slice", "scope", "socket", "mount", "swap", NULL
-};
 
 /* The D-Bus interface of units that have a cgroup, "Service" for *.service. */
 static char *unit_interface(const char *unit)
 {
-	const char *dot = strrchr(unit, '.');
-	char *interface;
-	int i;
+	const char *section;
 
-	for (i = 0; dot && unit_types[i]; i++) {
-		if (strcmp(dot + 1, unit_types[i]))
-			continue;
-		interface = xasprintf("org.freedesktop.systemd1.%s", unit_types[i]);
-		interface[strlen("org.freedesktop.systemd1.")] -= 'a' - 'A';
-		return interface;
-	}
-	return NULL;
+	if (!unit_section(unit, &section))
+		return NULL;
+	return xasprintf("org.freedesktop.systemd1.%s", section);
 }
 
 /* NULL and *@why where systemd does not say; "" where the unit has none. */
@@ -60,6 +50,25 @@ static char *ask_systemd(const char *unit, const char *interface, bool user_bus,
 	return err < 0 ? NULL : cgroup;
 }
 
+/* A limit that systemd has for a unit; false where it does not say. */
+bool unit_limit(const char *unit, const char *property, uint64_t *bytes)
+{
+	char *path = NULL, *interface = unit_interface(unit);
+	sd_bus *bus = NULL;
+	int err;
+
+	err = sd_bus_open_system(&bus);
+	if (err >= 0)
+		err = sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit, &path);
+	if (err >= 0)
+		err = sd_bus_get_property_trivial(bus, "org.freedesktop.systemd1", path,
+						  interface, property, NULL, 't', bytes);
+	sd_bus_flush_close_unref(bus);
+	free(interface);
+	free(path);
+	return err >= 0;
+}
+
 struct search {
 	const char *name;
 	char *found;
@@ -82,7 +91,7 @@ static void match(const char *cgroup, void *arg)
  * The cgroup of a unit: as systemd says, or, where nobody answers, the one of
  * that name. NULL and *@why without.
  */
-char *unit_cgroup(const char *unit, bool user_bus, char **why)
+static char *unit_cgroup(const char *unit, bool user_bus, char **why)
 {
 	struct search search = { .name = unit };
 	char *interface = unit_interface(unit), *cgroup;

@@ -2,11 +2,11 @@
 /*
  * Budgets that unit files of the system manager ask for
  *
- * X-MemoryPageTableMax=, X-MemoryPageTableHigh= and the same without X-, in the
- * section of the unit's type. The files are found the way systemd finds them:
- * the fragment first, then the drop-ins by their names, a folder nearer to the
- * unit's own name before one farther away. No bus is needed, so that this works
- * for anybody, and also where systemd is not running.
+ * X-MemoryPageTableMax=, X-MemoryPageTableHigh= and the same without X-, as
+ * ptfree-systemd reads them. The files are found the way systemd finds them: the
+ * fragment first, then the drop-ins by their names, a folder nearer to the unit's
+ * own name before one farther away. No bus is needed, so that this works for
+ * anybody, and also where systemd is not running.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../systemd/ptfree-systemd.h"
 #include "ptfree.h"
 
 static const char *const paths[] = {
@@ -27,34 +28,18 @@ static const char *const paths[] = {
 	"/run/systemd/generator.late", NULL
 };
 
-static const struct {
-	const char *suffix, *section;
-} types[] = {
-	{ ".service", "Service" }, { ".slice", "Slice" }, { ".scope", "Scope" },
-	{ ".socket", "Socket" }, { ".mount", "Mount" }, { ".swap", "Swap" },
-};
-
-#define NR_TYPES (sizeof(types) / sizeof(types[0]))
-
-static const struct {
-	const char *key, *file;
-} keys[] = {
-	{ "MemoryPageTableHigh", "memory.pt.high" },
-	{ "MemoryPageTableMax", "memory.pt.max" },
-};
-
-#define NR_KEYS 2
-
-/* The index of its type, or -1 where it is no unit with a cgroup. */
-static int type_of(const char *unit)
+/* What unitfile.c wants of its program: it does not speak, read_unit_file() is quiet. */
+void say(enum level level, const char *fmt, ...)
 {
-	const char *dot = strrchr(unit, '.');
-	size_t i;
+	(void)level;
+	(void)fmt;
+}
 
-	for (i = 0; dot && dot != unit && i < NR_TYPES; i++)
-		if (!strcmp(dot, types[i].suffix))
-			return i;
-	return -1;
+void *must(void *p)
+{
+	if (!p)
+		die(CODE_SYSTEM, "out of memory");
+	return p;
 }
 
 struct names {
@@ -162,7 +147,7 @@ static void unit_files(const char *unit, struct names *files)
 	add_prefixes(&levels, unit);
 	if (template)
 		add_prefixes(&levels, template);
-	names_add(&levels, xstrdup(types[type_of(unit)].suffix + 1));
+	names_add(&levels, xstrdup(strrchr(unit, '.') + 1));
 	for (i = 0; i < levels.nr; i++) {
 		for (p = 0; paths[p]; p++) {
 			dir = xasprintf("%s/%s.d", paths[p], levels.v[i]);
@@ -177,119 +162,83 @@ static void unit_files(const char *unit, struct names *files)
 	free(template);
 }
 
-static char *strip(char *text)
-{
-	char *end;
-
-	text += strspn(text, " \t\r");
-	end = text + strlen(text);
-	while (end > text && strchr(" \t\r", end[-1]))
-		*--end = 0;
-	return text;
-}
-
-/* A logical line, with "\" at its end going on in the next one; NULL at the end. */
-static char *next_line(char **rest)
-{
-	char *line = NULL, *part;
-
-	while ((part = strsep(rest, "\n"))) {
-		char *text = part + strspn(part, " \t");
-		size_t len;
-		char *whole;
-
-		/* Comments may stand between the parts. */
-		if (*text == '#' || *text == ';')
-			continue;
-		len = strcspn(text, "\r");
-		text[len] = 0;
-		whole = xasprintf("%s%s", line ? line : "", text);
-		free(line);
-		line = whole;
-		len = strlen(line);
-		if (!len || line[len - 1] != '\\')
-			break;
-		line[len - 1] = ' ';
-	}
-	return line;
-}
-
-static void assign(const char *path, char *key, char *value, struct budget *b)
-{
-	bool native = strncmp(key, "X-", 2);
-	size_t i;
-
-	for (i = 0; i < NR_KEYS; i++) {
-		if (strcmp(native ? key : key + 2, keys[i].key))
-			continue;
-		/* a native key wins over ours, wherever it stands */
-		if (b[i].value && b[i].native && !native)
-			continue;
-		free(b[i].value);
-		free(b[i].file);
-		free(b[i].key);
-		b[i].value = b[i].file = b[i].key = NULL;
-		if (!*value)
-			continue;
-		b[i].native = native;
-		b[i].bad = parse_size(value, &b[i].bytes);
-		b[i].value = xstrdup(value);
-		b[i].file = xstrdup(path);
-		b[i].key = xstrdup(key);
-	}
-}
-
-static void read_file(const char *path, const char *wanted, struct budget *b)
-{
-	char *text = read_text(path, NULL), *rest = text, *line;
-	bool here = false;
-
-	while (rest && (line = next_line(&rest))) {
-		char *s = strip(line), *equals = strchr(s, '=');
-		size_t len = strlen(s);
-
-		if (*s == '[') {
-			here = len == strlen(wanted) + 2 && !strncmp(s + 1, wanted, len - 2) &&
-				s[len - 1] == ']';
-		} else if (here && equals) {
-			*equals = 0;
-			assign(path, strip(s), strip(equals + 1), b);
-		}
-		free(line);
-	}
-	free(text);
-}
-
 struct found {
 	struct budget *b;
 	size_t nr;
 	struct names units;
 };
 
+static struct budget *add_budget(struct found *f, const char *unit, const char *key,
+				 const char *file)
+{
+	struct budget *b;
+
+	f->b = array_grow(f->b, f->nr);
+	b = &f->b[f->nr++];
+	*b = (struct budget) {
+		.unit = xstrdup(unit), .key = xstrdup(key), .file = xstrdup(file),
+		.bytes = UNKNOWN, .in_force = UNKNOWN,
+	};
+	return b;
+}
+
+/* What @path changes is from @path; an assignment in it may be no good. */
+static void read_file(struct found *f, const char *unit, const char *path, struct settings *s,
+		      const char *from[NR_KEYS])
+{
+	struct settings fresh = {};
+	const char *section;
+	int i;
+
+	unit_section(unit, &section);
+	read_unit_file(path, section, true, &fresh);
+	read_unit_file(path, section, true, s);
+	for (i = 0; i < NR_KEYS; i++)
+		if (fresh.set[i] || (fresh.native[i] && !s->set[i]))
+			from[i] = path;
+	if (fresh.bad)
+		add_budget(f, unit, "X-MemoryPageTable*", path)->bad = true;
+}
+
 static void add_unit(struct found *f, const char *unit, const char *cgroup)
 {
-	struct budget b[NR_KEYS] = {};
-	int type = type_of(unit), i;
+	const char *from[NR_KEYS] = {};
+	struct settings s = {};
 	struct names files = {};
-	size_t n;
+	size_t n, first = f->nr;
+	int i;
 
 	unit_files(unit, &files);
 	for (n = 0; n < files.nr; n++)
-		read_file(files.v[n], types[type].section, b);
-	names_clear(&files);
+		read_file(f, unit, files.v[n], &s, from);
 	for (i = 0; i < NR_KEYS; i++) {
-		if (!b[i].value)
+		struct budget *b;
+
+		if (!s.set[i] && !s.native[i])
 			continue;
-		b[i].unit = xstrdup(unit);
-		b[i].active = cgroup;
-		b[i].cgroup = cgroup ? xstrdup(cgroup) : NULL;
-		b[i].in_force = cgroup ? cgroup_number(cgroup, keys[i].file) : UNKNOWN;
+		b = add_budget(f, unit, s.native[i] ? keys[i].native : keys[i].ours,
+			       from[i] ? from[i] : "?");
+		b->native = s.native[i];
+		/* Only systemd itself can say what its own key means, if it knows it. */
+		if (b->native)
+			b->unheard = !unit_limit(unit, keys[i].native, &b->bytes);
+		if (b->unheard && s.set[i]) {
+			b->native = b->unheard = false;
+			free(b->key);
+			b->key = xstrdup(keys[i].ours);
+		}
+		if (!b->native)
+			b->bytes = s.limit[i];
+		b->in_force = cgroup ? cgroup_number(cgroup, keys[i].file) : UNKNOWN;
 		/* as the kernel does */
-		if (!b[i].bad && b[i].bytes != NO_LIMIT)
-			b[i].bytes &= ~(uint64_t)(sysconf(_SC_PAGESIZE) - 1);
-		f->b = array_grow(f->b, f->nr);
-		f->b[f->nr++] = b[i];
+		if (b->bytes < UNKNOWN)
+			b->bytes &= ~(uint64_t)(sysconf(_SC_PAGESIZE) - 1);
 	}
+	for (n = first; n < f->nr; n++) {
+		f->b[n].active = cgroup;
+		f->b[n].cgroup = cgroup ? xstrdup(cgroup) : NULL;
+	}
+	names_clear(&files);
 }
 
 /* Below user@.service and below containers it is somebody else's unit of that name. */
@@ -309,7 +258,7 @@ static void look_at(const char *cgroup, void *arg)
 	const char *unit = strcmp(cgroup, "/") ? strrchr(cgroup, '/') + 1 : "-.slice";
 	struct found *f = arg;
 
-	if (type_of(unit) < 0 || foreign(cgroup) || names_have(&f->units, unit))
+	if (!unit_section(unit, NULL) || foreign(cgroup) || names_have(&f->units, unit))
 		return;
 	names_add(&f->units, xstrdup(unit));
 	add_unit(f, unit, cgroup);
@@ -331,7 +280,7 @@ static void look_in(struct found *f, const char *path)
 			unit[len - 2] = 0;
 		dot = strrchr(unit, '.');
 		/* not a template, and not a prefix for others */
-		if (type_of(unit) < 0 || dot[-1] == '@' ||
+		if (!unit_section(unit, NULL) || dot[-1] == '@' ||
 		    (dot[-1] == '-' && strcmp(unit, "-.slice")) || names_have(&f->units, unit)) {
 			free(unit);
 			continue;
