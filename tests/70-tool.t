@@ -3,7 +3,7 @@
 """ptfree(8): built, checked, and used in virtual machines.
 
 tests/tool/guest.sh is what runs there: on the patched kernel, the same with
-freept=off, and a stock one (KERNEL and STOCK_KERNEL name others). What it sends
+freept=off, and a stock one (KERNEL and STOCK name others). What it sends
 in comments, "@json NAME BASE64" and the like, is parsed and compared here.
 """
 
@@ -328,7 +328,7 @@ def main():
 		sent = machine("off", lean, image, "--append", "freept=off")
 		check("status with freept=off: configured units", configured, sent["units_off"],
 		      "booted with freept=off")
-		sent = machine("stock", os.environ.get("STOCK_KERNEL", "stock"), image)
+		sent = machine("stock", os.environ.get("STOCK", "stock"), image)
 		check("stock: survey", surveyed, sent)
 		check("stock: metrics", metrics, sent, False)
 		check("stock: configured units", configured, sent["units_stock"],
