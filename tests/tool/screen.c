@@ -96,16 +96,28 @@ static void control(const char *text, char final)
 	int a = 0, b = 0, n = sscanf(text, "%d;%d", &a, &b), one = n > 0 && a ? a : 1;
 
 	switch (final) {
-	case 'A': row = within(row - one, 0, rows - 1); break;
-	case 'B': row = within(row + one, 0, rows - 1); break;
-	case 'C': col = within(col + one, 0, cols - 1); break;
-	case 'D': col = within(col - one, 0, cols - 1); break;
+	case 'A':
+		row = within(row - one, 0, rows - 1);
+		break;
+	case 'B':
+		row = within(row + one, 0, rows - 1);
+		break;
+	case 'C':
+		col = within(col + one, 0, cols - 1);
+		break;
+	case 'D':
+		col = within(col - one, 0, cols - 1);
+		break;
 	case 'H':
 		row = within(a - 1, 0, rows - 1);
 		col = within(b - 1, 0, cols - 1);
 		break;
-	case 'J': erase(row, a, true); break;
-	case 'K': erase(row, a, false); break;
+	case 'J':
+		erase(row, a, true);
+		break;
+	case 'K':
+		erase(row, a, false);
+		break;
 	case 'r':
 		top = within(a - 1, 0, rows - 1);
 		bottom = n > 1 ? within(b - 1, 0, rows - 1) : rows - 1;

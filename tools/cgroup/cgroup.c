@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <mntent.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -140,7 +141,7 @@ static uint64_t meminfo_tables(void)
 	return n;
 }
 
-static void read_events(struct entry *e)
+static void read_events(struct holder *e)
 {
 	char *path = cgroup_file(e->name, "memory.pt.events"), *text;
 
@@ -156,13 +157,13 @@ static void read_events(struct entry *e)
 static void add_group(const char *cgroup, void *arg)
 {
 	struct list *groups = arg;
-	struct entry *e;
+	struct holder *e;
 	char *path, *stat;
 	int i;
 
 	groups->e = array_grow(groups->e, groups->nr);
 	e = &groups->e[groups->nr];
-	*e = (struct entry) {
+	*e = (struct holder) {
 		.name = xstrdup(cgroup),
 		.depth = depth_of(cgroup),
 		.parent = -1,
@@ -201,14 +202,26 @@ void cgroup_read(struct list *groups)
 		cgroup_walk("/", add_group, groups);
 }
 
-static struct entry *find(struct list *groups, const char *name)
+/* glibc's hash table of names; hdestroy_r() leaves the names alone. */
+static void index_names(struct list *groups, struct hsearch_data *index)
 {
+	ENTRY item, *slot;
 	size_t i;
 
-	for (i = 0; i < groups->nr; i++)
-		if (!strcmp(groups->e[i].name, name))
-			return &groups->e[i];
-	return NULL;
+	*index = (struct hsearch_data) {};
+	if (!hcreate_r(groups->nr * 2 + 1, index))
+		die(CODE_SYSTEM, "out of memory");
+	for (i = 0; i < groups->nr; i++) {
+		item = (ENTRY) { .key = groups->e[i].name, .data = &groups->e[i] };
+		hsearch_r(item, ENTER, &slot, index);
+	}
+}
+
+static struct holder *find(struct hsearch_data *index, char *name)
+{
+	ENTRY item = { .key = name }, *slot;
+
+	return hsearch_r(item, FIND, &slot, index) ? slot->data : NULL;
 }
 
 /*
@@ -217,18 +230,14 @@ static struct entry *find(struct list *groups, const char *name)
  */
 void cgroup_add(struct list *groups, const struct list *procs)
 {
-	struct entry *last = NULL;
+	struct hsearch_data index;
 	size_t i;
 
+	index_names(groups, &index);
 	for (i = 0; i < procs->nr; i++) {
-		const struct entry *p = &procs->e[i];
-		struct entry *g = last;
+		const struct holder *p = &procs->e[i];
+		struct holder *g = p->cgroup ? find(&index, p->cgroup) : NULL;
 
-		if (!p->cgroup)
-			continue;
-		if (!g || strcmp(g->name, p->cgroup))
-			g = find(groups, p->cgroup);
-		last = g;
 		for (; g; g = g->parent < 0 ? NULL : &groups->e[g->parent]) {
 			g->processes++;
 			g->mapped += p->mapped;
@@ -240,4 +249,5 @@ void cgroup_add(struct list *groups, const struct list *procs)
 				g->t.how = p->t.how;
 		}
 	}
+	hdestroy_r(&index);
 }

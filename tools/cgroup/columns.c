@@ -8,7 +8,7 @@
 #include "ptfree.h"
 
 #define TEXT(field)							\
-static void text_##field(const struct entry *e, char *buf, size_t len)	\
+static void text_##field(const struct holder *e, char *buf, size_t len)	\
 {									\
 	char size[16];							\
 									\
@@ -16,7 +16,7 @@ static void text_##field(const struct entry *e, char *buf, size_t len)	\
 }
 
 #define LARGEST_FIRST(field)						\
-static int compare_##field(const struct entry *a, const struct entry *b) \
+static int compare_##field(const struct holder *a, const struct holder *b) \
 {									\
 	/* what is not known comes last */				\
 	uint64_t x = a->field == UNKNOWN ? 0 : a->field;		\
@@ -40,25 +40,25 @@ static int compare_lowest(uint64_t x, uint64_t y)
 	return (x > y) - (x < y);
 }
 
-static int compare_limit_high(const struct entry *a, const struct entry *b)
+static int compare_limit_high(const struct holder *a, const struct holder *b)
 {
 	return compare_lowest(a->high, b->high);
 }
 
-static int compare_limit_max(const struct entry *a, const struct entry *b)
+static int compare_limit_max(const struct holder *a, const struct holder *b)
 {
 	return compare_lowest(a->max, b->max);
 }
 
 /* Page tables for each byte of memory: 0.2 % is what dense memory needs. */
-static double ratio(const struct entry *e)
+static double ratio(const struct holder *e)
 {
 	if (e->tables == UNKNOWN || !e->resident)
 		return 0;
 	return 100.0 * e->tables / e->resident;
 }
 
-static void text_ratio(const struct entry *e, char *buf, size_t len)
+static void text_ratio(const struct holder *e, char *buf, size_t len)
 {
 	double r = ratio(e);
 
@@ -68,7 +68,7 @@ static void text_ratio(const struct entry *e, char *buf, size_t len)
 		snprintf(buf, len, r < 99.95 ? "%.1f%%" : "%.0f%%", r);
 }
 
-static int compare_ratio(const struct entry *a, const struct entry *b)
+static int compare_ratio(const struct holder *a, const struct holder *b)
 {
 	return (ratio(a) < ratio(b)) - (ratio(a) > ratio(b));
 }
@@ -77,7 +77,7 @@ static int compare_ratio(const struct entry *a, const struct entry *b)
  * What can be freed at least, as long as the bounds are near one another. Where
  * they are not, "~" and the upper one; "<": nobody has counted.
  */
-static void text_freeable(const struct entry *e, char *buf, size_t len)
+static void text_freeable(const struct holder *e, char *buf, size_t len)
 {
 	uint64_t most = e->t.freeable, width = most - e->t.freeable_min;
 	char size[16];
@@ -92,58 +92,58 @@ static void text_freeable(const struct entry *e, char *buf, size_t len)
 		snprintf(buf, len, "%s", format_size(e->t.freeable_min, size));
 }
 
-static int compare_freeable(const struct entry *a, const struct entry *b)
+static int compare_freeable(const struct holder *a, const struct holder *b)
 {
 	return (a->t.freeable < b->t.freeable) - (a->t.freeable > b->t.freeable);
 }
 
-static void text_pid(const struct entry *e, char *buf, size_t len)
+static void text_pid(const struct holder *e, char *buf, size_t len)
 {
 	snprintf(buf, len, "%d", e->pid);
 }
 
-static int compare_pid(const struct entry *a, const struct entry *b)
+static int compare_pid(const struct holder *a, const struct holder *b)
 {
 	return (a->pid > b->pid) - (a->pid < b->pid);
 }
 
-static void text_user(const struct entry *e, char *buf, size_t len)
+static void text_user(const struct holder *e, char *buf, size_t len)
 {
 	snprintf(buf, len, "%s", e->user);
 }
 
-static int compare_user(const struct entry *a, const struct entry *b)
+static int compare_user(const struct holder *a, const struct holder *b)
 {
 	return strcmp(a->user, b->user);
 }
 
-static void text_name(const struct entry *e, char *buf, size_t len)
+static void text_name(const struct holder *e, char *buf, size_t len)
 {
 	snprintf(buf, len, "%s", e->name);
 	printable(buf);
 }
 
-static int compare_name(const struct entry *a, const struct entry *b)
+static int compare_name(const struct holder *a, const struct holder *b)
 {
 	return strcmp(a->name, b->name);
 }
 
-static void text_cgroup(const struct entry *e, char *buf, size_t len)
+static void text_cgroup(const struct holder *e, char *buf, size_t len)
 {
 	snprintf(buf, len, "%s", e->cgroup ? e->cgroup : "-");
 }
 
-static int compare_cgroup(const struct entry *a, const struct entry *b)
+static int compare_cgroup(const struct holder *a, const struct holder *b)
 {
 	return strcmp(a->cgroup ? a->cgroup : "", b->cgroup ? b->cgroup : "");
 }
 
-static void text_processes(const struct entry *e, char *buf, size_t len)
+static void text_processes(const struct holder *e, char *buf, size_t len)
 {
 	snprintf(buf, len, "%u", e->processes);
 }
 
-static int compare_processes(const struct entry *a, const struct entry *b)
+static int compare_processes(const struct holder *a, const struct holder *b)
 {
 	return (a->processes < b->processes) - (a->processes > b->processes);
 }
@@ -196,7 +196,7 @@ static int sort_sign;
 
 static int compare_entries(const void *a, const void *b)
 {
-	const struct entry *x = a, *y = b;
+	const struct holder *x = a, *y = b;
 	int order = sort_sign * sort_column->compare(x, y);
 
 	/* Lines must not change places from one look to the next without need. */
@@ -216,7 +216,7 @@ void list_sort(struct list *list, const struct column *by, bool reverse)
 /* "/" before "-": children come right behind their parent. */
 static int compare_tree(const void *a, const void *b)
 {
-	const char *x = ((const struct entry *)a)->name, *y = ((const struct entry *)b)->name;
+	const char *x = ((const struct holder *)a)->name, *y = ((const struct holder *)b)->name;
 
 	while (*x && *x == *y) {
 		x++;
@@ -258,7 +258,7 @@ void line_header(const struct column *columns, char *buf, size_t len)
 		have = add(buf, have, len, columns->width, columns->title);
 }
 
-void line_entry(const struct column *columns, const struct entry *e, bool tree,
+void line_entry(const struct column *columns, const struct holder *e, bool tree,
 		char *buf, size_t len)
 {
 	size_t have = 0;
@@ -270,8 +270,7 @@ void line_entry(const struct column *columns, const struct entry *e, bool tree,
 		columns->text(e, cell, sizeof(cell));
 		slash = strrchr(cell, '/');
 		if (columns->width == -1 && tree && slash && slash[1]) {
-			have += snprintf(buf + have, len - have, "%*s%s", 2 * e->depth, "",
-					 slash + 1);
+			snprintf(buf + have, len - have, "%*s%s", 2 * e->depth, "", slash + 1);
 			break;
 		}
 		have = add(buf, have, len, columns->width, cell);
@@ -279,7 +278,7 @@ void line_entry(const struct column *columns, const struct entry *e, bool tree,
 }
 
 /* The same for the columns, as numbers of bytes, and what has no column. */
-json_t *entry_json(const struct column *columns, const struct entry *e)
+json_t *entry_json(const struct column *columns, const struct holder *e)
 {
 	bool process = columns == process_columns;
 	json_t *o;

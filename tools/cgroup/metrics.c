@@ -103,24 +103,24 @@ static void groups_out(FILE *out, const struct list *groups, bool scan)
 	} fields[] = {
 		{ { "memcg_pt_bytes", "gauge", "bytes",
 		    "Page tables charged to the cgroup and those below it." },
-		  offsetof(struct entry, tables) },
+		  offsetof(struct holder, tables) },
 		{ { "memcg_pt_peak_bytes", "gauge", "bytes", "The most there was." },
-		  offsetof(struct entry, peak) },
+		  offsetof(struct holder, peak) },
 		{ { "memcg_pt_high_bytes", "gauge", "bytes",
 		    "Soft limit; absent where there is none." },
-		  offsetof(struct entry, high) },
+		  offsetof(struct holder, high) },
 		{ { "memcg_pt_max_bytes", "gauge", "bytes",
 		    "Hard limit; absent where there is none." },
-		  offsetof(struct entry, max) },
+		  offsetof(struct holder, max) },
 		{ { "memcg_pt_scanned_tables", "counter", NULL,
 		    "Tables looked at, of processes of the cgroup." },
-		  offsetof(struct entry, scanned) },
+		  offsetof(struct holder, scanned) },
 		{ { "memcg_pt_freed_tables", "counter", NULL,
 		    "Empty tables freed that were charged to the cgroup." },
-		  offsetof(struct entry, freed) },
+		  offsetof(struct holder, freed) },
 		{ { "memcg_pt_refaulted_tables", "counter", NULL,
 		    "Tables allocated again soon after they were freed." },
-		  offsetof(struct entry, refaulted) },
+		  offsetof(struct holder, refaulted) },
 	};
 	static const struct family events = {
 		"memcg_pt_events", "counter", NULL, "Lines of memory.pt.events."
@@ -140,7 +140,7 @@ static void groups_out(FILE *out, const struct list *groups, bool scan)
 	}
 	head(out, &events);
 	for (i = 0; i < groups->nr; i++) {
-		const struct entry *e = &groups->e[i];
+		const struct holder *e = &groups->e[i];
 
 		if (e->over_high == UNKNOWN)
 			continue;
@@ -188,7 +188,7 @@ static void keep(struct list *groups, unsigned long depth, const regex_t *re)
 	size_t from, to = 0;
 
 	for (from = 0; from < groups->nr; from++) {
-		struct entry *e = &groups->e[from];
+		struct holder *e = &groups->e[from];
 
 		if ((unsigned long)e->depth <= depth &&
 		    (!re || !regexec(re, e->name, 0, NULL, 0)))
@@ -221,8 +221,12 @@ int cmd_metrics(int argc, char **argv)
 
 	while ((opt = getopt_long(argc, argv, "o:d:c:Sh", options, NULL)) != -1) {
 		switch (opt) {
-		case 'o': output = optarg; break;
-		case 'd': depth = parse_count("--depth", optarg, 1000); break;
+		case 'o':
+			output = optarg;
+			break;
+		case 'd':
+			depth = parse_count("--depth", optarg, 1000);
+			break;
 		case 'c':
 			err = regcomp(&re, optarg, REG_EXTENDED | REG_NOSUB);
 			if (err) {
@@ -231,9 +235,13 @@ int cmd_metrics(int argc, char **argv)
 			}
 			filtered = true;
 			break;
-		case 'S': scan = true; break;
-		case 'h': command_help(argv[0]);
-		default: usage_error(argv[0]);
+		case 'S':
+			scan = true;
+			break;
+		case 'h':
+			command_help(argv[0]);
+		default:
+			usage_error(argv[0]);
 		}
 	}
 	if (optind < argc)

@@ -91,7 +91,7 @@ static unsigned long long start_time(pid_t pid)
 }
 
 /* False: it is gone, or has no memory of its own (a kernel thread, a zombie). */
-static bool read_one(pid_t pid, struct entry *e)
+static bool read_one(pid_t pid, struct holder *e)
 {
 	char *path, *status;
 	const char *uid;
@@ -102,7 +102,7 @@ static bool read_one(pid_t pid, struct entry *e)
 	free(path);
 	if (!status)
 		return false;
-	*e = (struct entry) {
+	*e = (struct holder) {
 		.pid = pid,
 		.processes = 1,
 		.parent = -1,
@@ -158,25 +158,42 @@ void proc_read(struct list *procs)
 
 static int by_tables(const void *a, const void *b)
 {
-	const struct entry *x = *(struct entry *const *)a, *y = *(struct entry *const *)b;
+	const struct holder *x = *(struct holder *const *)a, *y = *(struct holder *const *)b;
 
 	return (x->tables < y->tables) - (x->tables > y->tables);
 }
 
-/* The same process as in the list before, with the same figures? */
-static const struct entry *unchanged(const struct entry *e, const struct list *before)
+static int by_pid(const void *a, const void *b)
 {
+	const struct holder *x = *(struct holder *const *)a, *y = *(struct holder *const *)b;
+
+	return (x->pid > y->pid) - (x->pid < y->pid);
+}
+
+/* Pointers to all of the list, in the order of @compare. */
+static struct holder **sorted(struct list *list, int (*compare)(const void *a, const void *b))
+{
+	struct holder **order = xrealloc(NULL, (list->nr + 1) * sizeof(*order));
 	size_t i;
 
-	for (i = 0; before && i < before->nr; i++) {
-		const struct entry *b = &before->e[i];
+	for (i = 0; i < list->nr; i++)
+		order[i] = &list->e[i];
+	qsort(order, list->nr, sizeof(*order), compare);
+	return order;
+}
 
-		if (b->pid == e->pid)
-			return b->start == e->start && b->tables == e->tables &&
-				b->resident == e->resident && b->mapped == e->mapped &&
-				b->t.how == HOW_COUNTED ? b : NULL;
-	}
-	return NULL;
+/* The same process as in the list before, with the same figures? */
+static const struct holder *unchanged(const struct holder *e, struct holder **before, size_t nr)
+{
+	struct holder **found = NULL;
+
+	if (nr)
+		found = bsearch(&e, before, nr, sizeof(*before), by_pid);
+	if (!found || (*found)->start != e->start || (*found)->tables != e->tables ||
+	    (*found)->resident != e->resident || (*found)->mapped != e->mapped ||
+	    (*found)->t.how != HOW_COUNTED)
+		return NULL;
+	return *found;
 }
 
 /*
@@ -187,17 +204,14 @@ static const struct entry *unchanged(const struct entry *e, const struct list *b
 void proc_scan(struct list *procs, int mode, double seconds, struct list *before)
 {
 	double end = now_seconds() + seconds;
-	struct entry **order;
+	struct holder **order = sorted(procs, by_tables);
+	struct holder **known = before ? sorted(before, by_pid) : NULL;
 	bool able = mode != SCAN_NONE;
 	size_t i;
 
-	order = xrealloc(NULL, (procs->nr + 1) * sizeof(*order));
-	for (i = 0; i < procs->nr; i++)
-		order[i] = &procs->e[i];
-	qsort(order, procs->nr, sizeof(*order), by_tables);
 	for (i = 0; i < procs->nr; i++) {
-		struct entry *e = order[i];
-		const struct entry *same = unchanged(e, before);
+		struct holder *e = order[i];
+		const struct holder *same = unchanged(e, known, before ? before->nr : 0);
 		int err;
 
 		tables_guess(e->tables, e->resident, e->swap, &e->t);
@@ -214,6 +228,7 @@ void proc_scan(struct list *procs, int mode, double seconds, struct list *before
 			able = false;
 	}
 	free(order);
+	free(known);
 }
 
 void list_clear(struct list *list)

@@ -73,7 +73,7 @@ void tables_guess(uint64_t pte, uint64_t resident, uint64_t swap, struct tables 
 int tables_count(pid_t pid, uint64_t pte, bool thorough, struct tables *t);
 
 /* A line of the tables: a process or a cgroup */
-struct entry {
+struct holder {
 	char *name;		/* command, or path of the cgroup */
 	char *cgroup;		/* of a process */
 	char *user;
@@ -91,7 +91,7 @@ struct entry {
 };
 
 struct list {
-	struct entry *e;
+	struct holder *e;
 	size_t nr;
 };
 
@@ -122,8 +122,8 @@ bool unit_limit(const char *unit, const char *property, uint64_t *bytes);
 struct column {
 	const char *key, *title;
 	int width;	/* below 0: to the left; the last one takes what is left */
-	void (*text)(const struct entry *e, char *buf, size_t len);
-	int (*compare)(const struct entry *a, const struct entry *b);
+	void (*text)(const struct holder *e, char *buf, size_t len);
+	int (*compare)(const struct holder *a, const struct holder *b);
 };
 
 extern const struct column process_columns[], cgroup_columns[];
@@ -132,9 +132,9 @@ void column_keys(const struct column *columns, char *buf, size_t len);
 void list_sort(struct list *list, const struct column *by, bool reverse);
 void list_tree(struct list *groups);
 void line_header(const struct column *columns, char *buf, size_t len);
-void line_entry(const struct column *columns, const struct entry *e, bool tree,
+void line_entry(const struct column *columns, const struct holder *e, bool tree,
 		char *buf, size_t len);
-json_t *entry_json(const struct column *columns, const struct entry *e);
+json_t *entry_json(const struct column *columns, const struct holder *e);
 
 /* survey.c */
 struct machine {

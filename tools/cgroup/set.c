@@ -96,10 +96,16 @@ int cmd_set(int argc, char **argv)
 			max = size_arg("--max", optarg);
 			with_max = true;
 			break;
-		case 'u': user = true; break;
-		case 'j': json = true; break;
-		case 'h': command_help(argv[0]);
-		default: usage_error(argv[0]);
+		case 'u':
+			user = true;
+			break;
+		case 'j':
+			json = true;
+			break;
+		case 'h':
+			command_help(argv[0]);
+		default:
+			usage_error(argv[0]);
 		}
 	}
 	if (!with_high && !with_max) {
@@ -131,6 +137,23 @@ int cmd_set(int argc, char **argv)
 }
 
 /*
+ * What was freed. The counter of the machine's page tables is exact only to some
+ * hundred of them, that of those freed is to one.
+ */
+static uint64_t freed_so_far(const char *cgroup)
+{
+	char *text;
+	uint64_t n;
+
+	if (strcmp(cgroup, "/"))
+		return -held(cgroup);
+	text = read_text("/proc/vmstat", NULL);
+	n = text ? key_value(text, "ptfree") : 0;
+	free(text);
+	return n * TABLE;
+}
+
+/*
  * The kernel says EAGAIN where there was less than was asked for: what was freed
  * is told all the same. `before` and `after` are what the cgroup holds; others
  * go on allocating meanwhile.
@@ -138,16 +161,20 @@ int cmd_set(int argc, char **argv)
 static int reclaim_one(const char *target, const char *cgroup, uint64_t bytes, json_t *lines)
 {
 	char *path, *text, b[16], a[16], f[16], want[16];
-	uint64_t before, after, freed;
+	uint64_t before, after, start;
+	int64_t freed;
 	int err, code = CODE_OK;
 
 	need_feature(cgroup, "memory.pt_reclaim");
 	path = cgroup_file(cgroup, "memory.pt_reclaim");
 	text = size_text(bytes);
 	before = held(cgroup);
+	start = freed_so_far(cgroup);
 	err = write_text(path, text);
+	freed = freed_so_far(cgroup) - start;
 	after = held(cgroup);
-	freed = before > after ? before - after : 0;
+	if (freed < 0)
+		freed = 0;
 	if (err == -EOPNOTSUPP) {
 		warn("%s: %s (booted with freept=off?)", path, strerror(-err));
 		code = CODE_FEATURE;
@@ -192,10 +219,16 @@ int cmd_reclaim(int argc, char **argv)
 			bytes = size_arg("--size", optarg);
 			sized = true;
 			break;
-		case 'u': user = true; break;
-		case 'j': json = true; break;
-		case 'h': command_help(argv[0]);
-		default: usage_error(argv[0]);
+		case 'u':
+			user = true;
+			break;
+		case 'j':
+			json = true;
+			break;
+		case 'h':
+			command_help(argv[0]);
+		default:
+			usage_error(argv[0]);
 		}
 	}
 	/* Digits alone are a process. */

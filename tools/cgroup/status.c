@@ -37,14 +37,18 @@ static const char *state(const struct budget *b, const struct feature *f)
 static const char *mode_text(long mode)
 {
 	switch (mode) {
-	case 0: return "no background work";
-	case 1: return "background work where asked for";
-	case 2: return "background work for every process";
-	default: return "?";
+	case 0:
+		return "no background work";
+	case 1:
+		return "background work where asked for";
+	case 2:
+		return "background work for every process";
+	default:
+		return "?";
 	}
 }
 
-static bool has_limit(const struct entry *e)
+static bool has_limit(const struct holder *e)
 {
 	return (e->high != NO_LIMIT && e->high != UNKNOWN) ||
 		(e->max != NO_LIMIT && e->max != UNKNOWN);
@@ -77,7 +81,7 @@ static void print_text(const struct feature *f, const char *release,
 	}
 	first = true;
 	for (i = 0; i < groups->nr; i++) {
-		const struct entry *e = &groups->e[i];
+		const struct holder *e = &groups->e[i];
 		char line[4096];
 
 		if (!has_limit(e))
@@ -111,7 +115,7 @@ static void print_json(const struct feature *f, const char *release,
 			"running", b[i].active, "in_force", b[i].active && !why));
 	}
 	for (i = 0; i < groups->nr; i++) {
-		const struct entry *e = &groups->e[i];
+		const struct holder *e = &groups->e[i];
 
 		if (has_limit(e))
 			json_array_append_new(limits, json_pack("{so so so so}",
@@ -143,10 +147,16 @@ int cmd_status(int argc, char **argv)
 
 	while ((opt = getopt_long(argc, argv, "jqh", options, NULL)) != -1) {
 		switch (opt) {
-		case 'j': json = true; break;
-		case 'q': quiet = true; break;
-		case 'h': command_help(argv[0]);
-		default: usage_error(argv[0]);
+		case 'j':
+			json = true;
+			break;
+		case 'q':
+			quiet = true;
+			break;
+		case 'h':
+			command_help(argv[0]);
+		default:
+			usage_error(argv[0]);
 		}
 	}
 	if (optind < argc)

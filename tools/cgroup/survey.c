@@ -23,7 +23,7 @@ void machine_read(struct machine *m, const struct list *procs)
 	};
 	free(text);
 	for (i = 0; i < procs->nr; i++) {
-		const struct entry *e = &procs->e[i];
+		const struct holder *e = &procs->e[i];
 
 		if (e->t.how == HOW_COUNTED)
 			m->counted_processes++;
@@ -88,7 +88,7 @@ static void keep_processes(struct list *list, const struct filter *f)
 	size_t from, to = 0;
 
 	for (from = 0; from < list->nr; from++) {
-		struct entry *e = &list->e[from];
+		struct holder *e = &list->e[from];
 
 		if (wanted(f, e->cgroup)) {
 			list->e[to++] = *e;
@@ -152,17 +152,37 @@ int cmd_survey(int argc, char **argv)
 
 	while ((opt = getopt_long(argc, argv, "pgs:rn:qNujh", options, NULL)) != -1) {
 		switch (opt) {
-		case 'p': processes = true; break;
-		case 'g': cgroups = true; break;
-		case 's': sort = optarg; break;
-		case 'r': reverse = true; break;
-		case 'n': lines = parse_count("--lines", optarg, 1000000000); break;
-		case 'q': mode = SCAN_QUICK; break;
-		case 'N': mode = SCAN_NONE; break;
-		case 'u': user = true; break;
-		case 'j': json = true; break;
-		case 'h': command_help(argv[0]);
-		default: usage_error(argv[0]);
+		case 'p':
+			processes = true;
+			break;
+		case 'g':
+			cgroups = true;
+			break;
+		case 's':
+			sort = optarg;
+			break;
+		case 'r':
+			reverse = true;
+			break;
+		case 'n':
+			lines = parse_count("--lines", optarg, 1000000000);
+			break;
+		case 'q':
+			mode = SCAN_QUICK;
+			break;
+		case 'N':
+			mode = SCAN_NONE;
+			break;
+		case 'u':
+			user = true;
+			break;
+		case 'j':
+			json = true;
+			break;
+		case 'h':
+			command_help(argv[0]);
+		default:
+			usage_error(argv[0]);
 		}
 	}
 	if (!processes && !cgroups)

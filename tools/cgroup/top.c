@@ -232,24 +232,52 @@ static bool key(struct top *t, int c)
 		t->tree = !(t->show_groups && t->tree);
 		t->show_groups = true;
 		break;
-	case '<': sort_next(t, -1); break;
-	case '>': sort_next(t, 1); break;
-	case 'T': sort_key(t, "tables"); break;
-	case 'R': sort_key(t, "resident"); break;
-	case 'M': sort_key(t, "mapped"); break;
-	case 'F': sort_key(t, "freeable"); break;
-	case 'r': t->reverse = !t->reverse; break;
-	case 'c': t->mode = t->mode == SCAN_NONE ? SCAN_QUICK : SCAN_NONE; break;
+	case '<':
+		sort_next(t, -1);
+		break;
+	case '>':
+		sort_next(t, 1);
+		break;
+	case 'T':
+		sort_key(t, "tables");
+		break;
+	case 'R':
+		sort_key(t, "resident");
+		break;
+	case 'M':
+		sort_key(t, "mapped");
+		break;
+	case 'F':
+		sort_key(t, "freeable");
+		break;
+	case 'r':
+		t->reverse = !t->reverse;
+		break;
+	case 'c':
+		t->mode = t->mode == SCAN_NONE ? SCAN_QUICK : SCAN_NONE;
+		break;
 	case 'd':
 	case 's':
 		ask_delay(t);
 		break;
-	case KEY_DOWN: t->first++; break;
-	case KEY_UP: t->first -= t->first > 0; break;
-	case KEY_NPAGE: t->first += page; break;
-	case KEY_PPAGE: t->first -= t->first > (size_t)page ? (size_t)page : t->first; break;
-	case KEY_HOME: t->first = 0; break;
-	case KEY_END: t->first = SIZE_MAX / 2; break;
+	case KEY_DOWN:
+		t->first++;
+		break;
+	case KEY_UP:
+		t->first -= t->first > 0;
+		break;
+	case KEY_NPAGE:
+		t->first += page;
+		break;
+	case KEY_PPAGE:
+		t->first -= t->first > (size_t)page ? (size_t)page : t->first;
+		break;
+	case KEY_HOME:
+		t->first = 0;
+		break;
+	case KEY_END:
+		t->first = SIZE_MAX / 2;
+		break;
 	}
 	arrange(t);
 	return true;
@@ -356,16 +384,34 @@ int cmd_top(int argc, char **argv)
 
 	while ((opt = getopt_long(argc, argv, "bd:n:gts:rNh", options, NULL)) != -1) {
 		switch (opt) {
-		case 'b': in_batch = true; break;
-		case 'd': t.delay = parse_seconds("--delay", optarg, 0.1); break;
-		case 'n': t.left = parse_count("--iterations", optarg, 1000000000); break;
-		case 'g': t.show_groups = true; break;
-		case 't': t.show_groups = t.tree = true; break;
-		case 's': sort = optarg; break;
-		case 'r': t.reverse = true; break;
-		case 'N': t.mode = SCAN_NONE; break;
-		case 'h': command_help(argv[0]);
-		default: usage_error(argv[0]);
+		case 'b':
+			in_batch = true;
+			break;
+		case 'd':
+			t.delay = parse_seconds("--delay", optarg, 0.1);
+			break;
+		case 'n':
+			t.left = parse_count("--iterations", optarg, 1000000000);
+			break;
+		case 'g':
+			t.show_groups = true;
+			break;
+		case 't':
+			t.show_groups = t.tree = true;
+			break;
+		case 's':
+			sort = optarg;
+			break;
+		case 'r':
+			t.reverse = true;
+			break;
+		case 'N':
+			t.mode = SCAN_NONE;
+			break;
+		case 'h':
+			command_help(argv[0]);
+		default:
+			usage_error(argv[0]);
 		}
 	}
 	if (optind < argc)

@@ -188,10 +188,12 @@ static void read_file(struct found *f, const char *unit, const char *path, struc
 {
 	struct settings fresh = {};
 	const char *section;
-	int i;
+	int i, err;
 
 	unit_section(unit, &section);
-	read_unit_file(path, section, true, &fresh);
+	err = read_unit_file(path, section, true, &fresh);
+	if (err && err != -ENOENT)
+		warn("%s: %s", path, strerror(-err));
 	read_unit_file(path, section, true, s);
 	for (i = 0; i < NR_KEYS; i++)
 		if (fresh.set[i] || (fresh.native[i] && !s->set[i]))

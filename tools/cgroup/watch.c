@@ -241,12 +241,22 @@ int cmd_watch(int argc, char **argv)
 
 	while ((opt = getopt_long(argc, argv, "n:t:ujh", options, NULL)) != -1) {
 		switch (opt) {
-		case 'n': w.left = parse_count("--count", optarg, 1000000000); break;
-		case 't': timeout = parse_seconds("--timeout", optarg, 0.001); break;
-		case 'u': user = true; break;
-		case 'j': w.json = true; break;
-		case 'h': command_help(argv[0]);
-		default: usage_error(argv[0]);
+		case 'n':
+			w.left = parse_count("--count", optarg, 1000000000);
+			break;
+		case 't':
+			timeout = parse_seconds("--timeout", optarg, 0.001);
+			break;
+		case 'u':
+			user = true;
+			break;
+		case 'j':
+			w.json = true;
+			break;
+		case 'h':
+			command_help(argv[0]);
+		default:
+			usage_error(argv[0]);
 		}
 	}
 	feature_read(&f);
