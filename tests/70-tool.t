@@ -238,6 +238,16 @@ def freed(sent):
 	assert web["freeable_min"] <= sent["web_freed"] <= web["freeable"]
 
 
+def bracketed(sent, name, huge):
+	(p,) = sent[name]["processes"]
+	print(f"# {name}: {p['freeable_min']} to {p['freeable']} bytes were said to be freeable, "
+	      f"{sent[name + '_freed']} were freed")
+	assert p["freeable_min"] <= sent[name + "_freed"] <= p["freeable"]
+	assert sent[name + "_freed"] >= 400 * TABLE
+	same(sent[name + "_huge"], huge * 512 * TABLE)
+	same(p["freeable_known"], "counted")
+
+
 def watched(sent):
 	lines = [json.loads(line) for line in sent["watch"].splitlines()]
 	same(len(lines), 1)
@@ -313,6 +323,8 @@ def main():
 		check("survey: what /proc and the cgroup's files say", surveyed, sent)
 		check("survey of an ordinary user counts what is his", user_surveyed, sent)
 		check("what survey said could be freed is what was freed", freed, sent)
+		check("so it is with huge pages of three kinds", bracketed, sent, "odd", 32 + 16 + 16)
+		check("and with much more reserved than touched", bracketed, sent, "wide", 0)
 		check("set --json: both limits of both", lambda: same(
 			sorted((s["file"], s["after"]) for s in sent["set"]),
 			2 * [("memory.pt.high", "max")] + 2 * [("memory.pt.max", "max")]))

@@ -5,6 +5,10 @@
  * Touch one page in each of TABLES slots of 2 MiB, give all but every KEEPth of
  * them back (0: all of them, 1: none), create the file READY, and wait. With
  * "more": at SIGUSR1, touch all again and create READY.more.
+ *
+ * In the environment: RESERVE=N, that many slots more are mapped, and not touched;
+ * HUGE=N, HUGETLB=N and FILE=PATH, with huge pages in N (16) slots: of anonymous
+ * memory, of hugetlb, of a file on a tmpfs with huge pages.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -30,6 +34,58 @@ static void ready(const char *name, const char *suffix)
 	close(fd);
 }
 
+static unsigned long from_env(const char *name)
+{
+	const char *text = getenv(name);
+
+	return text ? strtoul(text, NULL, 0) : 0;
+}
+
+static char *map(unsigned long slots, int flags, int fd)
+{
+	/* One slot more, so that the area begins where a slot does. */
+	char *area = mmap(NULL, (slots + (fd < 0)) * SLOT, PROT_READ | PROT_WRITE,
+			  flags | MAP_NORESERVE, fd, 0);
+
+	if (area == MAP_FAILED) {
+		perror("mmap");
+		exit(1);
+	}
+	return (char *)(((unsigned long)area + SLOT - 1) & ~(SLOT - 1));
+}
+
+/* Each in one huge page, which is not checked here. */
+static void touch(char *area, unsigned long slots)
+{
+	while (slots--)
+		area[slots * SLOT] = 1;
+}
+
+static void huge_pages(void)
+{
+	unsigned long slots = from_env("HUGE");
+	const char *path = getenv("FILE");
+	char *area;
+
+	if (slots) {
+		area = map(slots, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+		madvise(area, slots * SLOT, MADV_HUGEPAGE);
+		touch(area, slots);
+	}
+	slots = from_env("HUGETLB");
+	if (slots)
+		touch(map(slots, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1), slots);
+	if (path) {
+		int fd = open(path, O_CREAT | O_RDWR, 0644);
+
+		if (fd < 0 || ftruncate(fd, 16 * SLOT)) {
+			perror(path);
+			exit(1);
+		}
+		touch(map(16, MAP_SHARED, fd), 16);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	unsigned long tables, keep, i;
@@ -46,15 +102,8 @@ int main(int argc, char **argv)
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-
-	/* One slot more, so that the area begins where a slot does. */
-	area = mmap(NULL, (tables + 1) * SLOT, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (area == MAP_FAILED) {
-		perror("mmap");
-		return 1;
-	}
-	area = (char *)(((unsigned long)area + SLOT - 1) & ~(SLOT - 1));
+	huge_pages();
+	area = map(tables + from_env("RESERVE"), MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	madvise(area, tables * SLOT, MADV_NOHUGEPAGE);
 	for (i = 0; i < tables; i++)
 		area[i * SLOT] = 1;

@@ -201,11 +201,47 @@ reclaim_test() {
 	host json reclaim out
 	settled /shop/web
 	value web_freed $((before - $(cat $cg/shop/web/memory.pt.current)))
+	reclaim_like odd
+	reclaim_like wide
 	run ptfree reclaim /
 	ok "reclaim of the machine" ended 0 "/: freed"
 	run as_tester ptfree reclaim shop/web
 	ok "reclaim as an ordinary user names the file and why" \
 		ended 5 "$cg/shop/web/memory.pt_reclaim: Permission denied"
+}
+
+# What survey says of a process, and what is freed of it then.
+reclaim_like() {
+	mkdir $cg/shop/"$1"
+	case $1 in
+	odd)
+		echo 40 >/proc/sys/vm/nr_hugepages
+		mkdir -p $work/huge
+		mount -t tmpfs -o huge=always huge $work/huge
+		export HUGE=32 HUGETLB=16 FILE=$work/huge/file
+		;;
+	wide)
+		export RESERVE=131072
+		;;
+	esac
+	in_group /shop/"$1" filler 600 3 $work/"$1"
+	unset HUGE HUGETLB FILE RESERVE
+	until_there $work/"$1"
+	echo "# $1: $(grep -E 'AnonHuge|ShmemPmd|Private_Huge' /proc/"$child"/smaps_rollup | tr -s ' \n' ' ')"
+	value "$1_huge" "$(awk '/AnonHuge|ShmemPmd|Private_Huge/ { n += $2 } END { print n * 1024 }' \
+		/proc/"$child"/smaps_rollup)"
+	settled /shop/"$1"
+	before=$(cat $cg/shop/"$1"/memory.pt.current)
+	run ptfree survey --json -p "shop/$1"
+	host json "$1" out
+	run ptfree reclaim "shop/$1"
+	ok "reclaim of a process with $1 mappings" ended 0 freed
+	settled /shop/"$1"
+	value "$1_freed" $((before - $(cat $cg/shop/"$1"/memory.pt.current)))
+	kill "$child"
+	wait "$child"
+	umount $work/huge 2>/dev/null
+	rmdir $cg/shop/"$1"
 }
 
 watch_test() {
