@@ -98,9 +98,14 @@ def static_checks():
 	files = sorted(os.path.relpath(os.path.join(d, f), where)
 		       for d, _, names in os.walk(where) for f in names)
 	result(files == ["usr/lib/systemd/system/ptfree-metrics.service",
-			 "usr/lib/systemd/system/ptfree-metrics.timer", "usr/sbin/ptfree",
+			 "usr/lib/systemd/system/ptfree-metrics.timer",
+			 "usr/lib/systemd/system/ptfree-status.service", "usr/sbin/ptfree",
 			 "usr/share/bash-completion/completions/ptfree",
 			 "usr/share/man/man8/ptfree.8"], "it installs what it should", files)
+	command("make uninstall", "make", "-s", "-C", SOURCE, f"O={OUT}/cgroup",
+		f"DESTDIR={where}", "uninstall")
+	left = [f for _, _, names in os.walk(where) for f in names]
+	result(not left, "it removes all of it", left)
 
 
 def sanitized():
@@ -120,6 +125,12 @@ def sanitized():
 		right = p.returncode == code if code is not None else p.returncode in range(6)
 		result(clean and right, "sanitizers: ptfree " + " ".join(args),
 		       f"code {p.returncode}\n{p.stdout}")
+	# ncurses keeps what it has allocated
+	command("sanitizers: ptfree top, on a terminal", f"{OUT}/screen", "24x80", "wait:TABLES",
+		"key:g", "wait:PROCS", "key:t", "wait:as a tree", "key:h", "wait:Any key", "key:x",
+		"size:7x20", "gone:TABLES", "size:60x200", "wait:CGROUP", "key:>>>r<Fcg^I^I ",
+		"key:\\e[B\\e[B\\e[A", "key:q", "exit:0", "--", out + "/ptfree", "top", "-d0.3",
+		env={"ASAN_OPTIONS": "detect_leaks=0"})
 
 
 def root_files():
