@@ -173,12 +173,11 @@ class Sent(dict):
 
 def machine(kernel, file, image, *more):
 	"""Run guest.sh; pass its results on, return what it sent."""
-	sent = Sent()
+	sent, before = Sent(), count
 	args = [os.path.join(TOP, "tests/run"), "--kernel", file, "--silence", "60",
 		"--timeout", "300", "--vm", f"--initrd {image}", *more,
 		f"sh /usr/lib/guest.sh {kernel}"]
 	child = subprocess.Popen(args, stdout=subprocess.PIPE, text=True, errors="replace")
-	why = []
 	for line in child.stdout:
 		line = line.rstrip("\n")
 		m = re.match(r"(not )?ok \d+ - (.*)", line)
@@ -198,9 +197,10 @@ def machine(kernel, file, image, *more):
 				sent[m[2]] = json.loads(text) if not p.returncode else {}
 		elif line.startswith("#"):
 			print(line, flush=True)
-			why.append(line)
-	# a failure is among the results
-	child.wait()
+	code = child.wait()
+	# a failure is among the results, if there are any
+	if count == before:
+		result(False, f"{kernel}: tests/run has results", f"code {code}")
 	return sent
 
 
