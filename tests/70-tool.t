@@ -98,9 +98,14 @@ def static_checks():
 	files = sorted(os.path.relpath(os.path.join(d, f), where)
 		       for d, _, names in os.walk(where) for f in names)
 	result(files == ["usr/lib/systemd/system/ptfree-metrics.service",
-			 "usr/lib/systemd/system/ptfree-metrics.timer", "usr/sbin/ptfree",
+			 "usr/lib/systemd/system/ptfree-metrics.timer",
+			 "usr/lib/systemd/system/ptfree-status.service", "usr/sbin/ptfree",
 			 "usr/share/bash-completion/completions/ptfree",
 			 "usr/share/man/man8/ptfree.8"], "it installs what it should", files)
+	command("make uninstall", "make", "-s", "-C", SOURCE, f"O={OUT}/cgroup",
+		f"DESTDIR={where}", "uninstall")
+	left = [f for _, _, names in os.walk(where) for f in names]
+	result(not left, "it removes all of it", left)
 
 
 def sanitized():
@@ -120,6 +125,12 @@ def sanitized():
 		right = p.returncode == code if code is not None else p.returncode in range(6)
 		result(clean and right, "sanitizers: ptfree " + " ".join(args),
 		       f"code {p.returncode}\n{p.stdout}")
+	# ncurses keeps what it has allocated
+	command("sanitizers: ptfree top, on a terminal", f"{OUT}/screen", "24x80", "wait:TABLES",
+		"key:g", "wait:PROCS", "key:t", "wait:as a tree", "key:h", "wait:Any key", "key:x",
+		"size:7x20", "gone:TABLES", "size:60x200", "wait:CGROUP", "key:>>>r<Fcg^I^I ",
+		"key:\\e[B\\e[B\\e[A", "key:q", "exit:0", "--", out + "/ptfree", "top", "-d0.3",
+		env={"ASAN_OPTIONS": "detect_leaks=0"})
 
 
 def root_files():
@@ -162,12 +173,11 @@ class Sent(dict):
 
 def machine(kernel, file, image, *more):
 	"""Run guest.sh; pass its results on, return what it sent."""
-	sent = Sent()
+	sent, before = Sent(), count
 	args = [os.path.join(TOP, "tests/run"), "--kernel", file, "--silence", "60",
 		"--timeout", "300", "--vm", f"--initrd {image}", *more,
 		f"sh /usr/lib/guest.sh {kernel}"]
 	child = subprocess.Popen(args, stdout=subprocess.PIPE, text=True, errors="replace")
-	why = []
 	for line in child.stdout:
 		line = line.rstrip("\n")
 		m = re.match(r"(not )?ok \d+ - (.*)", line)
@@ -187,9 +197,10 @@ def machine(kernel, file, image, *more):
 				sent[m[2]] = json.loads(text) if not p.returncode else {}
 		elif line.startswith("#"):
 			print(line, flush=True)
-			why.append(line)
-	# a failure is among the results
-	child.wait()
+	code = child.wait()
+	# a failure is among the results, if there are any
+	if count == before:
+		result(False, f"{kernel}: tests/run has results", f"code {code}")
 	return sent
 
 
@@ -252,7 +263,9 @@ def watched(sent):
 	lines = [json.loads(line) for line in sent["watch"].splitlines()]
 	same(len(lines), 1)
 	same((lines[0]["cgroup"], lines[0]["event"]), ("/shop/late", "high"))
-	assert 1 <= lines[0]["count"] <= lines[0]["total"], lines
+	same(lines[0]["count"], lines[0]["total"])
+	(line,) = [json.loads(line) for line in sent["more"].splitlines()]
+	assert 1 <= line["count"] < line["total"], line
 
 
 LABEL = r'[a-z_]+="(?:[^"\\\n]|\\["\\n])*"'

@@ -25,7 +25,10 @@ unit shop.service <<-UNIT
 UNIT
 reload
 ok "status: the unit does not run" says 3 "not running" ptfree status
+ok "the status service: nobody asks" systemctl start ptfree-status.service
 systemctl start shop
+ok "the status service fails" fails systemctl start ptfree-status.service
+ok "and the journal says why" journal_has "NOT IN FORCE" -u ptfree-status.service
 ok "status: it runs, and its budget is not in force" says 1 "the kernel cannot" ptfree status
 ok "the service has filled its page tables" soon test -e /run/filler.ready
 ok "survey counts all the same" says 0 "filler" ptfree survey shop.service

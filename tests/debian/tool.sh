@@ -103,6 +103,8 @@ ptfree watch --count=1 --timeout=60 shop.service >/run/watch.out &
 watcher=$!
 watching() { grep -q inotify /proc/$watcher/fdinfo/*; }
 ok "watch begins" soon watching
+systemctl restart shop
+ok "the service is started again" soon test -e /run/filler.ready
 echo 16384 >$group"$(cgroup_of shop.service)"/memory.pt.high
 systemctl kill --signal=USR1 shop.service
 wait $watcher
@@ -118,6 +120,9 @@ ok "and for all to read" is 644 stat -c %a $metrics
 rm $metrics
 ok "the timer" systemctl enable --now ptfree-metrics.timer
 ok "runs it" soon test -e $metrics
+ok "the status service: all is in force" systemctl start ptfree-status.service
+ok "the journal has it" journal_has "in force" -u ptfree-status.service
 ok "systemd finds nothing wrong with these units" \
-	is "" systemd-analyze verify --man=no ptfree-metrics.service ptfree-metrics.timer
+	is "" systemd-analyze verify --man=no ptfree-metrics.service ptfree-metrics.timer \
+		ptfree-status.service
 finish

@@ -244,18 +244,21 @@ reclaim_like() {
 	rmdir $cg/shop/"$1"
 }
 
+until_watching() {
+	tries=100
+	until grep -q inotify /proc/"$1"/fdinfo/3 2>/dev/null || [ $tries = 0 ]; do
+		sleep 0.1
+		tries=$((tries - 1))
+	done
+}
+
 watch_test() {
 	ptfree watch --count=2 --timeout=60 >watch.out 2>watch.err &
 	watcher=$!
 	ptfree watch --json --count=1 --timeout=60 shop >watch.json 2>>watch.err &
 	json_watcher=$!
-	for pid in $watcher $json_watcher; do
-		tries=100
-		until grep -q inotify "/proc/$pid/fdinfo/3" 2>/dev/null || [ $tries = 0 ]; do
-			sleep 0.1
-			tries=$((tries - 1))
-		done
-	done
+	until_watching $watcher
+	until_watching $json_watcher
 	# a cgroup that comes after watch has begun, and one that was there
 	mkdir $cg/shop/late
 	echo 400K >$cg/shop/late/memory.pt.high
@@ -270,6 +273,14 @@ watch_test() {
 	ok "watch ends after so many lines" is $? 0
 	ok "a line of watch has time, cgroup, event and count" grep -Eq \
 		'^20[0-9-]+T[0-9:]+\+0000 /shop/(late|web) high \+[0-9]+ \([0-9]+\)$' watch.out
+	kill "$child"
+	ptfree watch --json --count=1 --timeout=60 shop/web >watch.json 2>>watch.err &
+	json_watcher=$!
+	until_watching $json_watcher
+	in_group /shop/web filler 300 1 $work/more
+	wait $json_watcher
+	ok "watch of what has counted before" is $? 0
+	host jsonl more watch.json
 	kill "$child"
 	echo max >$cg/shop/web/memory.pt.high
 	# wait says 143
@@ -373,9 +384,12 @@ ptfree)
 	common
 	survey
 	as_user 0
+	# Only who is asked frees: a cgroup with a budget is looked after otherwise.
+	echo 0 >/proc/sys/vm/freept
 	set_test
 	top_test
 	reclaim_test
+	echo 1 >/proc/sys/vm/freept
 	watch_test
 	metrics_test
 	units_test

@@ -116,7 +116,13 @@ bool cgroup_below(const char *cgroup, const char *top);
 
 /* target.c */
 char *target_cgroup(const char *target, bool user_bus);
-bool unit_limit(const char *unit, const char *property, uint64_t *bytes);
+bool target_is_unit(const char *target);
+
+/* bus.c */
+char *bus_unit_cgroup(const char *name, bool user_bus, char **why);
+bool bus_unit_limit(const char *name, bool user_bus, const char *property, uint64_t *bytes);
+bool bus_unit_set_limit(const char *name, bool user_bus, const char *property, uint64_t bytes,
+			char **why);
 
 /* columns.c */
 struct column {

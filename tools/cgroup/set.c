@@ -42,17 +42,39 @@ static uint64_t held(const char *cgroup)
 	return n;
 }
 
-static int set_one(const char *target, const char *cgroup, const char *file, uint64_t bytes,
-		   json_t *lines)
+/*
+ * A systemd that has the property must hear of the limit, or puts back what it
+ * knows. Then it also lasts over a restart of the unit.
+ */
+static bool tell_systemd(const char *target, bool user_bus, const char *file, uint64_t bytes)
+{
+	const char *property = !strcmp(file, "memory.pt.high") ? "MemoryPageTableHigh" :
+		"MemoryPageTableMax";
+	uint64_t now;
+	char *why;
+
+	if (!target_is_unit(target) || !bus_unit_limit(target, user_bus, property, &now))
+		return true;
+	if (bus_unit_set_limit(target, user_bus, property, bytes, &why))
+		return true;
+	warn("%s: %s: %s", target, property, why);
+	free(why);
+	return false;
+}
+
+static int set_one(const char *target, const char *cgroup, bool user_bus, const char *file,
+		   uint64_t bytes, json_t *lines)
 {
 	char *path, *text, was[16], is[16], now[16];
 	uint64_t before, after;
 	int err;
 
 	need_feature(cgroup, file);
+	before = cgroup_number(cgroup, file);
+	if (!tell_systemd(target, user_bus, file, bytes))
+		return CODE_SYSTEM;
 	path = cgroup_file(cgroup, file);
 	text = size_text(bytes);
-	before = cgroup_number(cgroup, file);
 	err = write_text(path, text);
 	after = cgroup_number(cgroup, file);
 	if (err) {
@@ -124,9 +146,9 @@ int cmd_set(int argc, char **argv)
 
 		/* The soft one first: nobody is to be killed for what it can free. */
 		if (with_high)
-			one = set_one(argv[optind], cgroup, "memory.pt.high", high, lines);
+			one = set_one(argv[optind], cgroup, user, "memory.pt.high", high, lines);
 		if (with_max && !one)
-			one = set_one(argv[optind], cgroup, "memory.pt.max", max, lines);
+			one = set_one(argv[optind], cgroup, user, "memory.pt.max", max, lines);
 		if (!code)
 			code = one;
 		free(cgroup);

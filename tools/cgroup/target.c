@@ -8,66 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
-#include <systemd/sd-bus.h>
 #include <linux/magic.h>
 
 #include "../systemd/ptfree-systemd.h"
 #include "ptfree.h"
-
-/* The D-Bus interface of units that have a cgroup, "Service" for *.service. */
-static char *unit_interface(const char *unit)
-{
-	const char *section;
-
-	if (!unit_section(unit, &section))
-		return NULL;
-	return xasprintf("org.freedesktop.systemd1.%s", section);
-}
-
-/* NULL and *@why where systemd does not say; "" where the unit has none. */
-static char *ask_systemd(const char *unit, const char *interface, bool user_bus, char **why)
-{
-	sd_bus_error error = SD_BUS_ERROR_NULL;
-	char *path = NULL, *cgroup = NULL;
-	sd_bus *bus = NULL;
-	int err;
-
-	err = user_bus ? sd_bus_open_user(&bus) : sd_bus_open_system(&bus);
-	if (err < 0) {
-		*why = xasprintf("no %s bus to ask systemd: %s", user_bus ? "user" : "system",
-				 strerror(-err));
-		return NULL;
-	}
-	err = sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit, &path);
-	if (err >= 0)
-		err = sd_bus_get_property_string(bus, "org.freedesktop.systemd1", path, interface,
-						 "ControlGroup", &error, &cgroup);
-	if (err < 0)
-		*why = xasprintf("systemd: %s", error.message ? error.message : strerror(-err));
-	sd_bus_error_free(&error);
-	sd_bus_flush_close_unref(bus);
-	free(path);
-	return err < 0 ? NULL : cgroup;
-}
-
-/* A limit that systemd has for a unit; false where it does not say. */
-bool unit_limit(const char *unit, const char *property, uint64_t *bytes)
-{
-	char *path = NULL, *interface = unit_interface(unit);
-	sd_bus *bus = NULL;
-	int err;
-
-	err = sd_bus_open_system(&bus);
-	if (err >= 0)
-		err = sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit, &path);
-	if (err >= 0)
-		err = sd_bus_get_property_trivial(bus, "org.freedesktop.systemd1", path,
-						  interface, property, NULL, 't', bytes);
-	sd_bus_flush_close_unref(bus);
-	free(interface);
-	free(path);
-	return err >= 0;
-}
 
 struct search {
 	const char *name;
@@ -94,15 +38,10 @@ static void match(const char *cgroup, void *arg)
 static char *unit_cgroup(const char *unit, bool user_bus, char **why)
 {
 	struct search search = { .name = unit };
-	char *interface = unit_interface(unit), *cgroup;
+	char *cgroup;
 
 	*why = NULL;
-	if (!interface) {
-		*why = xasprintf("units of this kind have no cgroup");
-		return NULL;
-	}
-	cgroup = ask_systemd(unit, interface, user_bus, why);
-	free(interface);
+	cgroup = bus_unit_cgroup(unit, user_bus, why);
 	if (cgroup && *cgroup)
 		return cgroup;
 	if (cgroup) {
@@ -172,6 +111,11 @@ static char *pid_cgroup(const char *target)
 	return cgroup;
 }
 
+bool target_is_unit(const char *target)
+{
+	return !strchr(target, '/') && unit_section(target, NULL);
+}
+
 /* Does not come back with less than a cgroup. */
 char *target_cgroup(const char *target, bool user_bus)
 {
@@ -181,15 +125,11 @@ char *target_cgroup(const char *target, bool user_bus)
 		die(CODE_TARGET, "a target is empty");
 	if (!target[strspn(target, "0123456789")])
 		return pid_cgroup(target);
-	if (!strchr(target, '/')) {
-		cgroup = unit_interface(target);
-		if (cgroup) {
-			free(cgroup);
-			cgroup = unit_cgroup(target, user_bus, &why);
-			if (cgroup && cgroup_exists(cgroup))
-				return cgroup;
-			die(CODE_TARGET, "%s: %s", target, why ? why : "its cgroup is gone");
-		}
+	if (target_is_unit(target)) {
+		cgroup = unit_cgroup(target, user_bus, &why);
+		if (cgroup && cgroup_exists(cgroup))
+			return cgroup;
+		die(CODE_TARGET, "%s: %s", target, why ? why : "its cgroup is gone");
 	}
 	return path_cgroup(target);
 }

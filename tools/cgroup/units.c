@@ -223,7 +223,8 @@ static void add_unit(struct found *f, const char *unit, const char *cgroup)
 		b->native = s.native[i];
 		/* Only systemd itself can say what its own key means, if it knows it. */
 		if (b->native)
-			b->unheard = !unit_limit(unit, keys[i].native, &b->bytes);
+			b->unheard = !bus_unit_limit(unit, false, keys[i].native,
+						      &b->bytes);
 		if (b->unheard && s.set[i]) {
 			b->native = b->unheard = false;
 			free(b->key);

@@ -4,7 +4,8 @@
  *
  * The kernel notifies memory.pt.events.local; an event is there once, in the
  * cgroup that it happened to. inotify watches these files, and the folders for
- * cgroups that come and go. What a cgroup has counted before its first look is
+ * cgroups that come and go, also above the targets: the cgroup of a unit is made
+ * anew when it is started again. What a cgroup has counted before its first look is
  * not told, unless it has come meanwhile.
  */
 #include <errno.h>
@@ -21,6 +22,7 @@
 
 #define EVENTS_FILE	"memory.pt.events.local"
 #define NR_EVENTS	4
+#define FOLDER_EVENTS	(IN_CREATE | IN_DELETE | IN_ONLYDIR)
 /* A controller that is switched on for a cgroup adds its files without an event. */
 #define LATE_FILES_MS	10000
 
@@ -32,9 +34,17 @@ struct watched {
 	uint64_t count[NR_EVENTS];
 };
 
+/* A folder above a target, which may go and come again, as units do. */
+struct guard {
+	char *cgroup;
+	int dir;
+};
+
 struct watcher {
 	struct watched *w;
-	size_t nr;
+	struct guard *guards;
+	char **tops;
+	size_t nr, nr_guards, nr_tops;
 	int inotify;
 	bool running;		/* what appears now is new */
 	bool json;
@@ -125,7 +135,7 @@ static void watch_group(const char *cgroup, void *arg)
 		w->w = array_grow(w->w, w->nr);
 		g = &w->w[w->nr++];
 		*g = (struct watched) { .cgroup = xstrdup(cgroup), .file = -1 };
-		g->dir = watch_path(w, cgroup, "", IN_CREATE | IN_DELETE | IN_ONLYDIR);
+		g->dir = watch_path(w, cgroup, "", FOLDER_EVENTS);
 	}
 	if (g->file >= 0)
 		return;
@@ -157,6 +167,66 @@ static void forget(struct watcher *w, const char *cgroup)
 	w->nr = to;
 }
 
+static void guard(struct watcher *w, const char *cgroup)
+{
+	struct guard *g = NULL;
+	size_t i;
+
+	for (i = 0; i < w->nr_guards && !g; i++)
+		if (!strcmp(w->guards[i].cgroup, cgroup))
+			g = &w->guards[i];
+	if (!g) {
+		w->guards = array_grow(w->guards, w->nr_guards);
+		g = &w->guards[w->nr_guards++];
+		g->cgroup = xstrdup(cgroup);
+	}
+	/* the same number again where it is still there */
+	g->dir = watch_path(w, cgroup, "", FOLDER_EVENTS);
+}
+
+/* From the root down: what is created behind our back is seen by the next step. */
+static void watch_top(struct watcher *w, const char *top)
+{
+	char *above = xstrdup(top);
+	size_t i, len = strlen(top);
+
+	if (strcmp(top, "/")) {
+		guard(w, "/");
+		for (i = 1; i < len; i++) {
+			if (top[i] != '/')
+				continue;
+			above[i] = 0;
+			guard(w, above);
+			above[i] = '/';
+		}
+	}
+	free(above);
+	cgroup_walk(top, watch_group, w);
+}
+
+static void take_guarded(struct watcher *w, const struct inotify_event *ev)
+{
+	char *below;
+	size_t i;
+
+	for (i = 0; i < w->nr_guards; i++)
+		if (w->guards[i].dir == ev->wd)
+			break;
+	if (i == w->nr_guards || !(ev->mask & IN_ISDIR))
+		return;
+	below = xasprintf("%s/%s", strcmp(w->guards[i].cgroup, "/") ? w->guards[i].cgroup : "",
+			  ev->name);
+	for (i = 0; i < w->nr_tops; i++) {
+		if (!cgroup_below(w->tops[i], below))
+			continue;
+		if (ev->mask & IN_DELETE)
+			forget(w, below);
+		else if (ev->mask & IN_CREATE)
+			watch_top(w, w->tops[i]);
+	}
+	free(below);
+}
+
 static void take(struct watcher *w, const struct inotify_event *ev)
 {
 	char *below;
@@ -184,9 +254,18 @@ static void take(struct watcher *w, const struct inotify_event *ev)
 		free(below);
 		return;
 	}
+	take_guarded(w, ev);
 }
 
-static void take_all(struct watcher *w, char **tops, size_t nr_tops)
+static void watch_tops(struct watcher *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->nr_tops; i++)
+		watch_top(w, w->tops[i]);
+}
+
+static void take_all(struct watcher *w)
 {
 	char buf[65536] __attribute__((aligned(__alignof__(struct inotify_event))));
 	ssize_t n = read(w->inotify, buf, sizeof(buf));
@@ -204,8 +283,7 @@ static void take_all(struct watcher *w, char **tops, size_t nr_tops)
 			continue;
 		}
 		/* Some were lost: look at everything. */
-		for (i = 0; i < nr_tops; i++)
-			cgroup_walk(tops[i], watch_group, w);
+		watch_tops(w);
 		for (i = 0; i < w->nr; i++)
 			check(w, &w->w[i]);
 	}
@@ -233,8 +311,6 @@ int cmd_watch(int argc, char **argv)
 	};
 	double timeout = 0, end;
 	struct watcher w = {};
-	char **tops = NULL;
-	size_t nr = 0, i;
 	bool user = false;
 	struct feature f;
 	int opt;
@@ -266,11 +342,11 @@ int cmd_watch(int argc, char **argv)
 	if (w.inotify < 0)
 		die(CODE_SYSTEM, "inotify: %s", strerror(errno));
 	do {
-		tops = array_grow(tops, nr);
-		tops[nr++] = optind < argc ? target_cgroup(argv[optind], user) : xstrdup("/");
+		w.tops = array_grow(w.tops, w.nr_tops);
+		w.tops[w.nr_tops++] = optind < argc ? target_cgroup(argv[optind], user) :
+			xstrdup("/");
 	} while (++optind < argc);
-	for (i = 0; i < nr; i++)
-		cgroup_walk(tops[i], watch_group, &w);
+	watch_tops(&w);
 	w.running = true;
 
 	end = now_seconds() + timeout;
@@ -284,9 +360,8 @@ int cmd_watch(int argc, char **argv)
 		if (timeout && (ms < 0 || left * 1000 < ms))
 			ms = left * 1000 + 1;
 		if (poll(&p, 1, ms) > 0)
-			take_all(&w, tops, nr);
+			take_all(&w);
 		else
-			for (i = 0; i < nr; i++)
-				cgroup_walk(tops[i], watch_group, &w);
+			watch_tops(&w);
 	}
 }
