@@ -5,13 +5,17 @@
  * slots can be used again.
  *
  * With --expect-stock or --expect-off the same program asserts that the tables
- * stay, so that no test passes by itself.
+ * stay, so that no test passes by itself. With --scanned the scanner has been all
+ * through the process before anything is emptied, so that it must be told.
  */
 #include "common.h"
 
 /* Of every RUN tables in a row the last one keeps its pages. */
 #define RUN		32L
 #define TABLES		(8 * RUN)
+
+/* --scanned */
+static bool scanned_before;
 
 /* A mapping of @len bytes at @at, and the file behind it, if any. */
 struct area {
@@ -254,6 +258,8 @@ TEST_F(way, empties_go)
 	fill(a->at, a->len, a->step, 1);
 	measure_peak(&m);
 	/* A huge page has all 512 pages of a table, else only ours are there. */
+	if (scanned_before)
+		scanner_passes(2);
 	huge = pagemap(0, a->at + PAGE) & PM_PRESENT;
 	EXPECT_EQ(huge, variant->thp && (variant->advice == MADV_HUGEPAGE ||
 					 (variant->advice != MADV_NOHUGEPAGE &&
@@ -302,6 +308,8 @@ TEST(free_then_cgroup_reclaim)
 	m = measure_start(0, at, len, TABLES);
 	fill(at, len, 128 * KiB, 1);
 	measure_peak(&m);
+	if (scanned_before)
+		scanner_passes(2);
 	ASSERT_EQ(0, madvise(at, len, MADV_FREE));
 	/* Pages wait in per-CPU batches: what reclaim leaves is asked for again. */
 	for (i = 0; i < 50 && live_entries(0, at, len, NULL) > 16; i++) {
@@ -374,4 +382,21 @@ TEST(again_and_again)
 	EXPECT_EQ(0, not_zero(at, len, TABLE_SPAN / 2));
 }
 
-PTFREE_TEST_MAIN(2, 100, 65536)
+int main(int argc, char **argv)
+{
+	int err, i, n = 1;
+
+	for (i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--scanned"))
+			scanned_before = true;
+		else
+			argv[n++] = argv[i];
+	}
+	argv[n] = NULL;
+	/* Laps that go by before a test begins need not be long ones. */
+	err = common_setup(&n, argv, 2, scanned_before ? 20 : 100, 65536);
+	if (err)
+		return err;
+	atexit(common_teardown);
+	return test_harness_run(n, argv);
+}

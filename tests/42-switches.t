@@ -1,0 +1,6 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What a process can ask for, and who wins: prctl, madvise, requests, vm.freept.
+set -eu
+exec "$(dirname "$0")/run" --kernel "${KERNEL:-lean}" switches ptreclaim whowins forkskip
