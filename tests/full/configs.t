@@ -18,12 +18,13 @@ result() {	# result STATUS TEXT
 }
 
 # What the patches change, and those who use the headers that they change most
-engine="mm/freept.o mm/freept_scan.o"
-budgets="mm/memcontrol-ptfree.o mm/memcontrol-ptbudget.o mm/memcontrol-ptreclaim.o mm/memcontrol.o"
+engine="mm/freept.o mm/freept_vma.o mm/freept_hints.o mm/freept_scan.o mm/freept_user.o"
+budgets="mm/memcontrol-ptfree.o mm/memcontrol-ptbudget.o mm/memcontrol-ptreclaim.o
+	mm/memcontrol-ptpressure.o mm/memcontrol.o"
 always="mm/memory.o mm/mremap.o mm/filemap.o mm/pgtable-generic.o mm/userfaultfd.o
 	mm/page_vma_mapped.o mm/vmscan.o mm/vmstat.o mm/madvise.o mm/mmap.o mm/rmap.o
 	mm/gup.o mm/mlock.o mm/oom_kill.o kernel/cgroup/cgroup.o
-	kernel/fork.o kernel/exit.o kernel/sched/core.o arch/x86/mm/tlb.o fs/proc/task_mmu.o"
+	kernel/fork.o kernel/exit.o kernel/sys.o fs/userfaultfd.o kernel/sched/core.o arch/x86/mm/tlb.o fs/proc/task_mmu.o"
 
 compiles() {	# compiles NAME TEXT CONFIG-LINES MORE-OBJECTS
 	rm -f "$BUILD/config-$1/mm/memory.o"
