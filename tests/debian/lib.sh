@@ -43,12 +43,13 @@ is() {
 
 fails() { ! "$@"; }
 
-# soon COMMAND...: true within 20 s. For what systemd does after it has answered.
+# soon COMMAND...: true within a minute. For what systemd does after it has
+# answered.
 soon() {
 	i=0
 	while ! out=$("$@" 2>&1); do
 		i=$((i + 1))
-		[ $i -lt 100 ] || { echo "$out"; return 1; }
+		[ $i -lt 300 ] || { echo "$out"; return 1; }
 		sleep 0.2
 	done
 }

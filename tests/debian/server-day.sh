@@ -46,9 +46,9 @@ now_is() {
 
 native=
 value=$(systemctl show -P MemoryPageTableMax redis-server.service)
-[ -z "$value" ] || native=yes
+[ -z "$value" ] || native=all
 note "systemd $(systemctl --version | awk 'NR == 1 { print $2 }')," \
-	"${native:+knows}${native:-knows nothing of} MemoryPageTableMax="
+	"which knows ${native:-nothing} of MemoryPageTableMax="
 
 # ---- boot ----
 

@@ -23,7 +23,11 @@ unit gone.slice <<-UNIT
 	$X=128M
 UNIT
 reload
+# As on a machine where it was installed a moment ago.
+systemctl stop ptfree-apply.path
 systemctl start gone gone-in
+ok "a unit with a budget starts what watches for changes" \
+	is active systemctl is-active ptfree-apply.path
 ok "a service and a slice have budgets" \
 	soon is "67108864 134217728" sh -c "echo \$(cat $group/system.slice/gone.service/memory.pt.max \
 	$group/gone.slice/memory.pt.max)"

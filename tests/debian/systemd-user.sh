@@ -81,6 +81,20 @@ mine start u5-a
 ok "a drop-in for every user's units in /etc/systemd/user" \
 	is $((8 * M)) myknob u5-a.service memory.pt.max
 mine stop u4.scope
+
+# Who owns a delegated group cannot have root lift a limit that somebody set.
+rm /etc/systemd/system/user@.service.d/pt.conf
+reload
+ok "a budget of the user's manager, removed by root" \
+	soon is max knob "user@$uid.service" memory.pt.max
+echo $((70 * M)) >"$group$top/memory.pt.max"
+# setxattr(2) is 188 on x86_64; perl-base is in every Debian.
+# shellcheck disable=SC2016 # perl's variables
+as perl -e 'my ($p, $n, $v) = ($ARGV[0], "user.ptfree", "memory.pt.max ");
+	exit(syscall(188, $p, $n, $v, length $v, 0) ? 1 : 0)' "$group$top"
+ok "a user's mark on the group" [ $? = 0 ]
+ptfree-systemd apply "user@$uid.service"
+ok "a limit written by root stays" is $((70 * M)) knob "user@$uid.service" memory.pt.max
 loginctl disable-linger ada
 ok "the user's manager stops" soon fails systemctl is-active "user@$uid.service"
 finish

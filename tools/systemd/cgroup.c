@@ -15,9 +15,18 @@
 
 /*
  * On the control group: which of its files were written for a unit file, and
- * that the journal has been told why they were not.
+ * that the journal has been told why they were not. Of the system's units only
+ * root may say so: who owns a delegated group could lift its budget otherwise.
  */
-static const char mark_name[] = "user.ptfree";
+static const char *mark_name(void)
+{
+	char *cgroup = own_cgroup();
+	bool user = getuid() || (cgroup && cgroup_of_user(cgroup));
+
+	free(cgroup);
+	return user ? "user.ptfree" : "trusted.ptfree";
+}
+
 static const char told_word[] = "told";
 #define TOLD	(1 << NR_KEYS)
 
@@ -59,7 +68,7 @@ char *own_cgroup(void)
 static int get_mark(const char *dir)
 {
 	char text[64];
-	ssize_t len = getxattr(dir, mark_name, text, sizeof(text) - 1);
+	ssize_t len = getxattr(dir, mark_name(), text, sizeof(text) - 1);
 	int mark = 0;
 
 	if (len < 0)
@@ -78,7 +87,7 @@ static void set_mark(const char *dir, int mark)
 	char text[64] = "";
 
 	if (!mark) {
-		removexattr(dir, mark_name);
+		removexattr(dir, mark_name());
 		return;
 	}
 	for (int i = 0; i < NR_KEYS; i++) {
@@ -89,7 +98,7 @@ static void set_mark(const char *dir, int mark)
 	}
 	if (mark & TOLD)
 		strcat(text, told_word);
-	setxattr(dir, mark_name, text, strlen(text), 0);
+	setxattr(dir, mark_name(), text, strlen(text), 0);
 }
 
 bool cgroup_marked(const char *cgroup)

@@ -207,11 +207,13 @@ static int write_hook(const char *folder, const struct record *r)
 	if (!strchr(r->name, '.'))
 		apart = false;
 
+	/* What puts changes into effect is there at boot, and after an installation. */
 	if (!strcmp(section, "Service") && !apart)
-		text = str("[Service]\nMemoryAccounting=yes\nExecStartPre=+%s%s start %%n\n",
+		text = str("[Unit]\nWants=ptfree-apply.path\n\n"
+			   "[Service]\nMemoryAccounting=yes\nExecStartPre=+%s%s start %%n\n",
 			   required ? "" : "-", PROGRAM);
 	else
-		text = str("[Unit]\n%s=ptfree-unit@%%n.service\n\n[%s]\nMemoryAccounting=yes\n",
+		text = str("[Unit]\nWants=ptfree-apply.path\n%s=ptfree-unit@%%n.service\n\n[%s]\nMemoryAccounting=yes\n",
 			   required ? "BindsTo" : "Wants", section);
 	dir = str("%s/%s.d", folder, r->name);
 	if (mkdir(dir, 0755) && errno != EEXIST) {
