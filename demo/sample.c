@@ -7,8 +7,10 @@
  * mark,SCENE,MARK,MILLISECONDS,VIRT,RES,PAGETABLES		(kB)
  *
  * WHAT is a process by its number, or a cgroup by its folder: VIRT and RES are
- * the sums of its processes then, and its page tables are what is charged to it.
+ * the sums of its processes then, those of cgroups below it too, and its page
+ * tables are what is charged to it.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -24,7 +26,7 @@ struct figures {
 /* false, and an empty string, where the file cannot be read */
 static bool slurp(char *buf, size_t size, const char *dir, const char *file)
 {
-	char path[256];
+	char path[512];
 	int fd, n;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, file);
@@ -59,27 +61,48 @@ static bool process(long pid, struct figures *sum)
 	return true;
 }
 
-/* memory.stat is the only place where a stock kernel has this figure. */
-static bool group(const char *dir, struct figures *sum)
+static bool members(const char *dir, struct figures *sum)
 {
-	char procs[4096], text[8192];
+	char procs[4096], path[512];
 	const char *at = procs;
+	struct dirent *entry;
 	bool any = false;
 	char *end;
 	long pid;
+	DIR *d;
 
 	slurp(procs, sizeof(procs), dir, "cgroup.procs");
 	for (pid = strtol(at, &end, 10); end != at; pid = strtol(at, &end, 10)) {
 		any |= process(pid, sum);
 		at = end;
 	}
+	d = opendir(dir);
+	while (d && (entry = readdir(d))) {
+		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
+		any |= members(path, sum);
+	}
+	if (d)
+		closedir(d);
+	return any;
+}
+
+/* memory.stat is the only place where a stock kernel has this figure. */
+static bool group(const char *dir, struct figures *sum)
+{
+	char text[8192];
+
+	if (!members(dir, sum))
+		return false;
+	sum->tables = 0;
 	if (slurp(text, sizeof(text), dir, "memory.pt.current")) {
 		sum->tables = atol(text) / 1024;
 	} else {
 		slurp(text, sizeof(text), dir, "memory.stat");
 		sum->tables = field(text, "\npagetables ") / 1024;
 	}
-	return any;
+	return true;
 }
 
 int main(int argc, char **argv)
