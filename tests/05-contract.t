@@ -67,7 +67,7 @@ done <"$work/tests"
 result "every test that is named exists"
 
 cut -d: -f1 "$work/tests" | sort -u | while read -r program; do
-	grep -hv '^#' tests/[0-9]*.t | grep -Eq "(^|[ \"])$program([ \"]|\$)" ||
+	grep -hv '^#' tests/[0-9]*.t | grep -Eq "(^|[[:space:]\"|])$program([ \"]|\$)" ||
 		echo "$program: no tests/*.t runs it" >>"$work/wrong"
 done
 result "every program that is named is run"
