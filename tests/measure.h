@@ -169,11 +169,13 @@ static inline void __check_floor(struct __test_metadata *_metadata, struct measu
  * Wait until the scanner has been over the whole of this process @times more.
  * The proof is bait, empties at two places: between the end of one lot and the
  * end of the next the scanner, which goes on where it stopped, has been round.
+ * No lot is where another was: a process that fills again what was freed is
+ * scanned less often for it.
  */
 #define scanner_passes(times) __scanner_passes(_metadata, times)
 static inline void __scanner_passes(struct __test_metadata *_metadata, int times)
 {
-	const size_t len = 32 * TABLE_SPAN;
+	const size_t len = 32 * TABLE_SPAN, all = (times + 1) * len;
 	char *bait[2];
 	int i, j;
 
@@ -181,19 +183,19 @@ static inline void __scanner_passes(struct __test_metadata *_metadata, int times
 		nap_ms(IDLE_MS);
 		return;
 	}
-	bait[0] = map_at((char *)(64 * GiB), len, PROT_READ | PROT_WRITE,
+	bait[0] = map_at((char *)(64 * GiB), all, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	bait[1] = map_anon(len);
+	bait[1] = map_anon(all);
 	ASSERT_NE(NULL, bait[0]);
 	ASSERT_NE(NULL, bait[1]);
 	for (i = 0; i <= times; i++) {
 		long with;
 
 		for (j = 0; j < 2; j++)
-			fill(bait[j], len, TABLE_SPAN, i);
+			fill(bait[j] + i * len, len, TABLE_SPAN, i);
 		with = vmpte_kb(0);
 		for (j = 0; j < 2; j++) {
-			ASSERT_EQ(0, madvise(bait[j], len, MADV_DONTNEED));
+			ASSERT_EQ(0, madvise(bait[j] + i * len, len, MADV_DONTNEED));
 		}
 		ASSERT_TRUE(wait_vmpte_below(0, with - 2 * 30 * TABLE_KB, 5 * CLEAN_MS)) {
 			TH_LOG("the scanner has not come by: VmPTE %ld kB, with bait %ld kB",
@@ -201,7 +203,7 @@ static inline void __scanner_passes(struct __test_metadata *_metadata, int times
 		}
 	}
 	for (j = 0; j < 2; j++)
-		munmap(bait[j], len);
+		munmap(bait[j], all);
 }
 
 #endif /* PTFREE_TESTS_MEASURE_H */

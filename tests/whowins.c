@@ -14,20 +14,19 @@
  * That empties stay is said when witnesses, that are cleaned by the background
  * under the same settings, have lost theirs several times over.
  */
-#include "cg.h"
+#include "cgbudget.h"
 #include "switches.h"
 
 #define HINTED		64L
 #define BESIDE		24L
 #define TABLES		(HINTED + BESIDE)
-/* Tables of the process itself, its stack for one, that may come and go. */
-#define BLUR		4L
 
 #define DELAY		20L
 #define HOUR		3600000L
+#define WHO		"whowins"
+/* Tables of the process itself, its stack for one, that may come and go. */
+#define SLACK		4L
 #define ROUNDS		3	/* in which witnesses have lost their empties */
-
-#define TOP		"whowins"
 
 enum range { NO_HINT, FREEPT, NOFREEPT, NR_RANGES };
 static const char * const range_name[] = { "no hint", "MADV_FREEPT", "MADV_NOFREEPT" };
@@ -37,7 +36,7 @@ static const char * const budget_name[] = {
 	"no budget", "memory.pt.max", "memory.pt.high", "memory.pt.max of the parent",
 };
 static const char * const group[] = {
-	TOP "/none", TOP "/max", TOP "/high", TOP "/parent/below",
+	WHO "/none", WHO "/max", WHO "/high", WHO "/parent/below",
 };
 
 static const char * const choice_name[] = { "default", "ENABLE", "DISABLE" };
@@ -62,11 +61,13 @@ static long cell_orders(struct cg_child *c, struct cg_order *o)
 	int range = o->n / NR_CHOICES, err;
 
 	if (o->what != 'S')
-		return -EINVAL;
+		return range_orders(c, o);
 	err = choose(o->n % NR_CHOICES);
 	if (err || !range)
 		return err;
-	return give_advice(c->at, HINTED * TABLE_SPAN, advice[range]);
+	/* A witness has its hint everywhere, and is longer. */
+	return give_advice(c->at, (c->tables > TABLES ? c->tables : HINTED) * TABLE_SPAN,
+			   advice[range]);
 }
 
 /* The empties are there: whatever was freed before is filled and emptied again. */
@@ -87,7 +88,7 @@ static long gone(struct cell *cell)
 
 static bool about(long value, long expected)
 {
-	return value >= expected - BLUR && value <= expected + BLUR;
+	return value >= expected - SLACK && value <= expected + SLACK;
 }
 
 /* The contract: does background work free in a range of a process? */
@@ -160,7 +161,7 @@ static void wait_for_all(const long *expected, long ms)
 	int i;
 
 	for (i = 0; i < NR_CELLS; i++)
-		while (gone(&cells[i]) < expected[i] - BLUR && now_ms() < end)
+		while (gone(&cells[i]) < expected[i] - SLACK && now_ms() < end)
 			nap_ms(10);
 }
 
@@ -174,7 +175,8 @@ static void all_verdicts(int mode, const char *who, const long *expected)
 
 /*
  * The witnesses: one with each thing that gets a process cleaned in mode 1. They
- * are sleepers as the others are.
+ * are sleepers as the others are, and have their empties in another place each
+ * time: who fills again what was freed is left alone for a while.
  */
 static struct cell witnesses[] = {
 	{ .choice = CHOICE_ENABLE, .range = NO_HINT, .budget = NO_BUDGET },
@@ -182,12 +184,19 @@ static struct cell witnesses[] = {
 	{ .choice = CHOICE_DEFAULT, .range = NO_HINT, .budget = OWN_MAX },
 };
 
-static void start(struct cell *cell)
+static void start(struct cell *cell, long tables)
 {
 	cell->c.extra = cell_orders;
-	must("cannot start a child", cg_child_start(&cell->c, group[cell->budget], TABLES));
+	must("cannot start a child", cg_child_start(&cell->c, group[cell->budget], tables));
 	must("a child cannot set its choice",
 	     cg_child_do(&cell->c, 'S', cell->range * NR_CHOICES + cell->choice));
+}
+
+static long witness_loses(const struct cell *w, int mode)
+{
+	if (in_background(mode, w->choice, w->range, w->budget))
+		return TABLES;
+	return 0;
 }
 
 /* Several laps have gone by, for all: or a second, where none does. */
@@ -202,10 +211,12 @@ static void let_witnesses_lose(int mode)
 	for (i = 0; i < ROUNDS; i++)
 		for (j = 0; j < ARRAY_SIZE(witnesses); j++) {
 			struct cell *w = &witnesses[j];
-			long end = now_ms() + CLEAN_MS;
+			long end = now_ms() + CLEAN_MS, place = RANGE(i * TABLES, TABLES);
 
-			must("a witness cannot make its empties", make_empties(w));
-			while (gone(w) < expected_in_background(mode, w) - BLUR) {
+			must("a witness cannot fill", cg_child_do(&w->c, 'F', place));
+			w->empty = vmpte_kb(w->c.pid);
+			must("a witness cannot empty", cg_child_do(&w->c, 'E', place));
+			while (gone(w) < witness_loses(w, mode) - SLACK) {
 				if (now_ms() > end)
 					stop("a witness was not cleaned", ETIMEDOUT);
 				nap_ms(5);
@@ -276,7 +287,7 @@ static void cgroup_request(int mode)
 
 	always_expected(expected);
 	quiet_background(mode);
-	err = pt_reclaim(TOP, "max");
+	err = pt_reclaim(WHO, "max");
 	if (err != (expectation == EXPECT_OFF ? -EOPNOTSUPP : 0))
 		ksft_print_msg("memory.pt_reclaim: %d\n", err);
 	all_verdicts(mode, "memory.pt_reclaim", expected);
@@ -289,13 +300,13 @@ static void over_budget(int mode)
 
 	always_expected(expected);
 	quiet_background(mode);
-	must(PT_HIGH, pt_limit(TOP, PT_HIGH, 0));
+	must(PT_HIGH, pt_limit(WHO, PT_HIGH, 0));
 	if (expectation == EXPECT_OFF)
 		nap_ms(1000);
 	else
 		wait_for_all(expected, CLEAN_MS);
 	all_verdicts(mode, "over memory.pt.high", expected);
-	must(PT_HIGH, pt_limit(TOP, PT_HIGH, NO_LIMIT));
+	must(PT_HIGH, pt_limit(WHO, PT_HIGH, NO_LIMIT));
 }
 
 /* What the groups hold but for page tables is little: reclaim has to turn to those. */
@@ -307,29 +318,54 @@ static void pressure(int mode)
 	always_expected(expected);
 	quiet_background(mode);
 	do {
-		cg_write(TOP, "memory.reclaim", "4M");
+		cg_write(WHO, "memory.reclaim", "4M");
 		for (left = i = 0; i < NR_CELLS; i++)
-			left += gone(&cells[i]) < TABLES - BLUR;
+			left += gone(&cells[i]) < TABLES - SLACK;
 	} while (left && now_ms() < end && expectation == EXPECT_FREED);
 	all_verdicts(mode, "memory.reclaim", expected);
 }
 
 static void make_groups(void)
 {
-	must("groups", cg_clear(TOP));
-	must("groups", cg_make_parent(TOP) ?: cg_make_parent(TOP "/parent"));
+	must("groups", cg_clear(WHO));
+	must("groups", cg_make_parent(WHO) ?: cg_make_parent(WHO "/parent"));
 	must("groups", cg_make(group[NO_BUDGET]) ?: cg_make(group[OWN_MAX]) ?:
 		       cg_make(group[OWN_HIGH]) ?: cg_make(group[OF_PARENT]));
 	/* Finite, and never reached. */
 	must(PT_MAX, pt_limit(group[OWN_MAX], PT_MAX, GiB));
 	must(PT_HIGH, pt_limit(group[OWN_HIGH], PT_HIGH, GiB));
-	must(PT_MAX, pt_limit(TOP "/parent", PT_MAX, GiB));
+	must(PT_MAX, pt_limit(WHO "/parent", PT_MAX, GiB));
+}
+
+static void start_all(void)
+{
+	size_t j;
+	int i;
+
+	for (i = 0; i < NR_CELLS; i++) {
+		cells[i].choice = i % NR_CHOICES;
+		cells[i].range = i / NR_CHOICES % NR_RANGES;
+		cells[i].budget = i / NR_CHOICES / NR_RANGES;
+		start(&cells[i], TABLES);
+	}
+	for (j = 0; j < ARRAY_SIZE(witnesses); j++)
+		start(&witnesses[j], ROUNDS * TABLES);
+}
+
+static void end_all(void)
+{
+	size_t j;
+	int i;
+
+	for (i = 0; i < NR_CELLS; i++)
+		cg_child_end(&cells[i].c);
+	for (j = 0; j < ARRAY_SIZE(witnesses); j++)
+		cg_child_end(&witnesses[j].c);
 }
 
 int main(int argc, char **argv)
 {
-	int err = common_setup(&argc, argv, 0, HOUR, 65536), mode, i;
-	size_t j;
+	int err = common_setup(&argc, argv, 0, HOUR, 65536), mode;
 
 	if (err)
 		return err;
@@ -338,28 +374,17 @@ int main(int argc, char **argv)
 		ksft_exit_fail_msg("no memory.pt.* on this kernel\n");
 	ksft_set_plan(3 * 5 * NR_CELLS);
 	make_groups();
-	for (i = 0; i < NR_CELLS; i++) {
-		cells[i].choice = i % NR_CHOICES;
-		cells[i].range = i / NR_CHOICES % NR_RANGES;
-		cells[i].budget = i / NR_CHOICES / NR_RANGES;
-		start(&cells[i]);
-	}
-	for (j = 0; j < ARRAY_SIZE(witnesses); j++)
-		start(&witnesses[j]);
-
+	/* New processes in each mode: what they have seen before counts. */
 	for (mode = 0; mode <= 2; mode++) {
+		start_all();
 		background(mode);
 		request(mode);
 		cgroup_request(mode);
 		over_budget(mode);
 		pressure(mode);
+		end_all();
 	}
-
-	for (i = 0; i < NR_CELLS; i++)
-		cg_child_end(&cells[i].c);
-	for (j = 0; j < ARRAY_SIZE(witnesses); j++)
-		cg_child_end(&witnesses[j].c);
-	cg_clear(TOP);
+	cg_clear(WHO);
 	common_teardown();
 	ksft_finished();
 }
