@@ -196,32 +196,53 @@ TEST_F(pacing, in_memory_stat)
  * never empty at two looks with nothing removed between them. Half of the time
  * it is empty, and there are 4 rounds to a delay.
  */
+#define TOUCHED		100L
+
+/* Rounds for twelve delays; returns the longest of them, or -1. */
+static long touch_and_empty(struct cg_child *c, long delay)
+{
+	long end = now_ms() + 12 * delay, slow = 0, t, took;
+
+	while (now_ms() < end) {
+		t = now_ms();
+		if (cg_child_do(c, 'f', TOUCHED))
+			return -1;
+		nap_ms(delay / 8);
+		if (cg_child_do(c, 'e', TOUCHED))
+			return -1;
+		nap_ms(delay / 8);
+		took = now_ms() - t;
+		if (took > slow)
+			slow = took;
+	}
+	return slow;
+}
+
 TEST_F(pacing, touched_between_looks)
 {
-	const long delay = 400 * scale, period = delay / 4, tables = 100;
-	long freed, end, refaults, slow = 0, t;
+	long delay = 400 * scale, slow, freed = 0, refaults = 0, i;
 
-	ASSERT_EQ(0, scanner(2, delay, 65536));
-	ASSERT_EQ(0, start(self, tables));
-	freed = vmstat("ptfree");
-	refaults = vmstat("ptrefault");
-	for (end = now_ms() + 12 * delay; now_ms() < end; ) {
-		t = now_ms();
-		ASSERT_EQ(0, cg_child_do(&self->c, 'f', tables));
-		nap_ms(period / 2);
-		ASSERT_EQ(0, cg_child_do(&self->c, 'e', tables));
-		nap_ms(period / 2);
-		if (now_ms() - t > slow)
-			slow = now_ms() - t;
+	ASSERT_EQ(0, start(self, TOUCHED));
+	/* A busy host may stop us for longer than a delay: then with a longer one. */
+	for (i = 0; i < 4; i++) {
+		ASSERT_EQ(0, scanner(2, delay, 65536));
+		freed = vmstat("ptfree");
+		refaults = vmstat("ptrefault");
+		slow = touch_and_empty(&self->c, delay);
+		ASSERT_LE(0, slow);
+		if (slow < delay)
+			break;
+		delay = 2 * slow;
 	}
-	ASSERT_GT(delay, slow) {
+	ASSERT_LT(slow, delay) {
 		TH_LOG("this machine is too slow: a round took %ld ms", slow);
 	}
 	EXPECT_GE(OTHERS, vmstat("ptfree") - freed);
 	EXPECT_GE(OTHERS, vmstat("ptrefault") - refaults);
-	/* Left alone at last, they go. */
-	EXPECT_TRUE(wait_vmpte_below(self->c.pid, vmpte_kb(self->c.pid) - tables * TABLE_KB,
-				     20 * delay));
+	/* Left alone at last, they go: how soon depends on what was learnt of it. */
+	ASSERT_EQ(0, scanner(2, DELAY, 65536));
+	EXPECT_TRUE(wait_vmpte_below(self->c.pid, vmpte_kb(self->c.pid) - TOUCHED * TABLE_KB,
+				     10 * CLEAN_MS));
 }
 
 /*

@@ -16,7 +16,7 @@
 #define INNER		"pressure/inner"
 #define MAX_MB		64L
 /* Tables that do not fit into that group, and such that do but leave little. */
-#define TOO_MANY	40000L
+#define TOO_MANY	24000L
 #define MANY		13000L
 #define DISK		"/dev/ram0"
 
