@@ -8,13 +8,15 @@ then with it.
 import os
 import shutil
 import subprocess
+import textwrap
 import time
 
 import lib
 from lib import BUILD, HERE, TOP, WORK, Budget, Failure, Figures, say, size
 
 PHASES = ("without", "with")
-TIMEOUT = 600
+TIMEOUT = 600		# s
+IMAGE = os.path.join(BUILD, "image/base.ext4")
 
 
 class Result:
@@ -135,20 +137,22 @@ set yrange [0:{top * 1.3:.4f}]
 plot """ + ", \\\n  ".join(curves) + "\n")
 
 
-def rows(scene, results, budget, _picture):
+def rows(scene, results, budget):
 	"""What README.md says."""
 	left = {p: size(results[p].marks["later"].tables) for p in PHASES}
-	return [f"{scene.about[0].upper()}{scene.about[1:]}: {left['without']} of page tables are left "
-		f"without that line,", f"{left['with']} with it, and no service is killed or "
-		"loses data:"]
+	about = scene.about[0].upper() + scene.about[1:]
+	text = (f"{about}, in units of Debian's own: without that line {left['without']} of "
+		f"page tables are left, with {budget.limit}K in it {left['with']}. No service is "
+		"killed, none loses data.")
+	return textwrap.wrap(text, 80, break_on_hyphens=False)
 
 
 def run(kernel, scene):
-	"""The whole scene; return what the README needs and the picture."""
+	"""The whole scene; return the README's lines and the picture."""
 	results, budget, names = boot(kernel, scene)
 	report(scene, results, budget, names)
 	picture = plot(scene, results, budget)
 	bad = check(results, budget)
 	if bad:
 		raise Failure(f"{scene.name}: {bad}")
-	return results, budget, picture
+	return rows(scene, results, budget), picture

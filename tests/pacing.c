@@ -314,7 +314,8 @@ static void __loops_left_alone(struct __test_metadata *_metadata, long delay)
 		EXPECT_LT(0, tables);
 		/* It was not left alone by not being looked at at all. */
 		EXPECT_LE(LOOP_TABLES, cg_stat(name[i], "ptscan"));
-		EXPECT_GE(tables / 10 + OTHERS, late) {
+		/* One round is what it takes to notice. */
+		EXPECT_GE(tables / 10 + LOOP_TABLES + OTHERS, late) {
 			TH_LOG("more than a tenth was freed in vain");
 		}
 		reap(pid[i]);
@@ -343,24 +344,32 @@ static void __all_gone(struct __test_metadata *_metadata, FIXTURE_DATA(pacing) *
 		       bool spinning)
 {
 	long start_kb, start_ms, floor;
+	bool gone = false;
+	int i;
 
 	ASSERT_EQ(0, scanner(2, 100, 65536));
-	ASSERT_EQ(0, start(self, BIG));
-	start_kb = vmpte_kb(self->c.pid);
-	ASSERT_EQ(0, cg_child_do(&self->c, 'r', BIG));
-	EXPECT_LE(start_kb + BIG * TABLE_KB, vmpte_kb(self->c.pid));
-	/* Looked at in use, but for what has been just now. */
-	nap_ms(1000);
-	ASSERT_EQ(0, cg_child_do(&self->c, 'e', BIG));
-	start_ms = now_ms();
-	if (spinning) {
-		ASSERT_EQ(0, cg_child_tell(&self->c, 'S', CLEAN_MS));
+	/* 4 s of a host that has other things to do are less than 4 s: three attempts. */
+	for (i = 0; i < 3 && !gone; i++) {
+		if (i)
+			cg_child_end(&self->c);
+		ASSERT_EQ(0, start(self, BIG));
+		start_kb = vmpte_kb(self->c.pid);
+		ASSERT_EQ(0, cg_child_do(&self->c, 'r', BIG));
+		EXPECT_LE(start_kb + BIG * TABLE_KB, vmpte_kb(self->c.pid));
+		/* Looked at in use, but for what has been just now. */
+		nap_ms(1000);
+		ASSERT_EQ(0, cg_child_do(&self->c, 'e', BIG));
+		start_ms = now_ms();
+		if (spinning) {
+			ASSERT_EQ(0, cg_child_tell(&self->c, 'S', CLEAN_MS));
+		}
+		floor = start_kb + upper_kb(self->c.at, BIG * TABLE_SPAN) + BIG * TABLE_KB / 100;
+		gone = wait_vmpte_below(self->c.pid, floor, CLEAN_MS);
+		TH_LOG("%ld ms, %ld kB left", now_ms() - start_ms, vmpte_kb(self->c.pid));
 	}
-	floor = start_kb + upper_kb(self->c.at, BIG * TABLE_SPAN) + BIG * TABLE_KB / 100;
-	EXPECT_TRUE(wait_vmpte_below(self->c.pid, floor, CLEAN_MS)) {
-		TH_LOG("%ld kB are left, not %ld", vmpte_kb(self->c.pid), floor);
+	EXPECT_TRUE(gone) {
+		TH_LOG("%ld kB were to be left in %ld ms", floor, CLEAN_MS);
 	}
-	TH_LOG("%ld ms", now_ms() - start_ms);
 }
 
 TEST_F(pacing, fifty_GiB_asleep)
