@@ -625,6 +625,7 @@ void __memcg_pt_return_to_user(void)
 
 	current->memcg_pt_pending = false;
 	current->memcg_pt_over = 0;
+	current->freept_pmd = NULL;	/* no fault of ours needs it */
 	memcg = get_mem_cgroup_from_current();
 	for (iter = memcg; iter && !mem_cgroup_is_root(iter); iter = parent_mem_cgroup(iter)) {
 		unsigned long max = READ_ONCE(iter->pt.usage.max);
