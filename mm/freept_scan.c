@@ -251,6 +251,11 @@ static u64 freept_piece(struct mm_struct *mm, unsigned long grace,
 
 	if (!freept_due(mm, grace))
 		return 0;
+	/* what was learnt under other settings need not hold under these */
+	if (READ_ONCE(fm->generation) != READ_ONCE(freept_generation)) {
+		fm->idle = 0;
+		fm->harm = 0;
+	}
 	/* before the election: who sees the new time sees that it is current */
 	WRITE_ONCE(fm->generation, READ_ONCE(freept_generation));
 	/* Elected.  The time is a guard only: it is set anew below. */
