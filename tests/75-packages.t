@@ -52,13 +52,13 @@ compiles() {
 	done
 }
 clean() { lintian --fail-on error "$BUILD"/packages/ptfree_*.changes; }
+one() { [ $# = 1 ] && [ -s "$1" ]; }
 found() { [ -e "$1" ] && [ -s "$1" ]; }
 
 {
 	ok "make deb builds them" "$top/scripts/deb"
 	for name in ptfree ptfree-dev; do
-		ok "there is one $name" sh -c 'set -- "$0"/packages/"$1"_*.deb; [ $# = 1 ] && [ -s "$1" ]' \
-			"$BUILD" $name
+		ok "there is one $name" one "$BUILD/packages/$name"_*.deb
 	done
 	ok "lintian finds no error in either" clean
 	mkdir -p "$work/dev" "$work/all"
