@@ -10,7 +10,7 @@
 ok "this kernel has no budgets" [ ! -e $group/init.scope/memory.pt.max ]
 for runtime in crun runc; do
 	bundle $runtime cgroupfs '"memory.pt.max": "64M"' sleep 1000
-	ok "$runtime refuses the container" says "memory.pt.max.*No such file" \
+	ok "$runtime refuses the container" says "memory.pt.max.*[Nn]o such file" \
 		$runtime run -d -b /srv/$runtime $runtime
 	note "$(cat /run/started)"
 	$runtime delete -f $runtime >/dev/null 2>&1
