@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # The packages ptfree and ptfree-dev: built, looked at by lintian, installed in a
-# Debian machine, used, upgraded, removed; nothing may be left of them.
+# Debian machine, used, upgraded, removed; nothing may be left of them. Then the
+# same on Debian's own kernel, where units must start all the same.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 BUILD=${BUILD:-$top/build}
@@ -81,6 +82,8 @@ cp "$BUILD"/packages/ptfree_*.deb "$BUILD"/packages/ptfree-dev_*.deb "$work/over
 {
 	sed '/^1\.\./d' "$work/host.tap"
 	"$top/tests/run-debian" --kernel "${KERNEL:-lean}" --overlay "$work/overlay" packages.sh ||
+		touch "$work/failed"
+	"$top/tests/run-debian" --kernel "${STOCK:-stock}" --overlay "$work/overlay" packages-none.sh ||
 		touch "$work/failed"
 } | awk '
 	# One stream of the two.
