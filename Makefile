@@ -78,7 +78,7 @@ demo: deps-vm ## what ptfree does for known programs, against Debian's own kerne
 
 .PHONY: check
 check: deps-vm ## build what is needed and run every test in the virtual machine (TESTS=tests/20-*.t: only those)
-	@scripts/deps check image
+	@scripts/deps check image deb
 	@$(MAKE) kernel kernel-debug guest stock tools
 	@scripts/image >/dev/null
 	@scripts/systemd build
@@ -89,6 +89,17 @@ check: deps-vm ## build what is needed and run every test in the virtual machine
 check-full: deps-build ## the long parts of the proof, one at a time: PART=configs; verdicts go to tests/RESULTS.md
 	@scripts/deps check series
 	@scripts/check-full $(PART)
+
+.PHONY: deb
+deb: ## packages in build/packages: ptfree and ptfree-dev; with KERNEL=lean|cloud|own the kernel as well
+	@scripts/deps deb tools
+	@scripts/deb
+	@$(if $(KERNEL),$(MAKE) deb-kernel,echo "deb: the kernel's package: make deb KERNEL=lean|cloud|own")
+
+.PHONY: deb-kernel
+deb-kernel: deps-build tree
+	@scripts/deps deb
+	@scripts/deb $(KERNEL)
 
 .PHONY: clean
 clean: ## remove build, but for downloaded packages

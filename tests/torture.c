@@ -107,7 +107,7 @@ static bool all_done(long min)
 static void watch(long seconds, uint64_t seed, long min)
 {
 	long start = now_ms(), said = start, beat[WORKERS] = { 0 }, when[WORKERS];
-	long end = start + seconds * 1000, last = start + seconds * 8000;
+	long end = start + seconds * 1000, last = start + seconds * 8000, told = 0;
 	int i;
 
 	for (i = 0; i < WORKERS; i++)
@@ -115,6 +115,9 @@ static void watch(long seconds, uint64_t seed, long min)
 	while (!atomic_load(&shared->stop) && now_ms() < last &&
 	       (now_ms() < end || !all_done(min))) {
 		nap_ms(100);
+		/* It would leave us alone, as what it frees comes back: told anew, it does not. */
+		if (!(++told % 10))
+			scanner(2, 10, SIZE_MAX_MB);
 		for (i = 0; i < WORKERS; i++) {
 			long b = atomic_load(&shared->worker[i].beat);
 

@@ -204,6 +204,11 @@ TEST_F(race, with_the_scanner)
 		};
 		ASSERT_EQ(0, pthread_create(&thread[i], NULL, work, &w[i]));
 	}
+	/* A program like this one is left alone after a while: not as long as it is told. */
+	while (expectation == EXPECT_FREED && now_ms() < w[0].end) {
+		scanner(2, 10, SIZE_MAX_MB);
+		nap_ms(100);
+	}
 	for (i = 0; i < WORKERS; i++) {
 		pthread_join(thread[i], NULL);
 		EXPECT_EQ(NULL, w[i].wrong) {
@@ -212,7 +217,7 @@ TEST_F(race, with_the_scanner)
 		}
 		rounds += w[i].rounds;
 	}
-	EXPECT_LE(100, rounds);
+	EXPECT_LE(slow_kernel() ? 25 : 100, rounds);
 	if (expectation == EXPECT_FREED) {
 		freed = vmstat("ptfree") - freed;
 		EXPECT_LE(50, freed) {
