@@ -1,1 +1,0 @@
-76-containers.t

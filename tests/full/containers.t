@@ -1,0 +1,26 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# covers: mm include patches/linux-6.12 configs tests/debian tests/tool
+#
+# memory.pt.max in containers of crun, runc and podman as Debian ships them, and
+# what they say on a kernel that knows none of it. Not a part of `make check`, as the
+# image with podman takes longer to make than the test.
+set -eu
+top=$(cd "$(dirname "$0")/../.." && pwd)
+build=${BUILD:-$top/build}
+
+mkdir -p "$build/containers/usr/local/bin"
+gcc -O2 -static -o "$build/containers/usr/local/bin/filler" "$top/tests/tool/filler.c"
+for machine in "${KERNEL:-lean} containers.sh" "${STOCK:-stock} containers-none.sh"; do
+	"$top/tests/run-debian" --image containers --kernel "${machine% *}" \
+		--overlay "$build/containers" \
+		--vm "--put '$top/tests/debian/containers-lib.sh:tests/containers-lib.sh'" \
+		"${machine#* }" || echo "@failed"
+done | awk '
+	/^TAP version/ { if (!seen++) print; next }
+	/^1\.\./ { next }
+	/^@failed$/ { bad = 1; next }
+	/^(not )?ok [0-9]+/ { sub(/ok [0-9]+/, "ok " ++n) }
+	{ print; fflush() }
+	END { print "1.." n; exit bad }
+'
