@@ -156,7 +156,6 @@ unsigned long freept_fork_skips(struct mm_struct *mm, pmd_t *pmd,
 	if (!start)	/* retract_page_tables(): there is nothing to copy */
 		return end;
 	__acquire(RCU);		/* pte_offset_map_lock() did */
-	__acquire(ptl);
 	pte = start;
 	last = start + (end - addr) / PAGE_SIZE;
 	/* nearly always the first entry, or none of a whole table */
