@@ -97,7 +97,7 @@ deb: ## packages in build/packages: ptfree and ptfree-dev; with KERNEL=lean|clou
 	@$(if $(KERNEL),$(MAKE) deb-kernel,echo "deb: the kernel's package: make deb KERNEL=lean|cloud|own")
 
 .PHONY: deb-kernel
-deb-kernel: deps-build tree
+deb-kernel: deps-build tree ## the kernel as packages (KERNEL=lean, cloud or own)
 	@scripts/deps deb
 	@scripts/deb $(KERNEL)
 
