@@ -250,10 +250,27 @@ struct freept_batch {
 	unsigned int nr;
 };
 
-/* pt_index is not used by PTE tables on the architectures that we support */
+/*
+ * The next of a chain, as its PFN plus one in two fields: the mark beside them is
+ * not to be touched.  Who removed entries, or looked, may have found the table
+ * when it was still linked, and leaves a mark on it until the grace period is
+ * over.  Nothing else of the descriptor is free: the first of a chain has its
+ * rcu_head, and whoever found the table may take its lock.
+ */
+static void freept_chain(struct ptdesc *pt, struct ptdesc *next)
+{
+	u64 link = next ? (u64)page_to_pfn(ptdesc_page(next)) + 1 : 0;
+
+	BUILD_BUG_ON(MAX_PHYSMEM_BITS - PAGE_SHIFT >= 32 + 16);
+	pt->pt_next_low = lower_32_bits(link);
+	pt->pt_next_high = upper_32_bits(link);
+}
+
 static struct ptdesc *freept_chain_next(struct ptdesc *pt)
 {
-	return (struct ptdesc *)pt->pt_index;
+	u64 link = (u64)pt->pt_next_high << 32 | pt->pt_next_low;
+
+	return link ? page_ptdesc(pfn_to_page(link - 1)) : NULL;
 }
 
 static void freept_rcu_free(struct rcu_head *head)
@@ -265,7 +282,6 @@ static void freept_rcu_free(struct rcu_head *head)
 		struct ptdesc *next = freept_chain_next(pt);
 		struct mem_cgroup *owner = folio_memcg(ptdesc_folio(pt));
 
-		pt->pt_index = 0;
 		pagetable_pte_dtor(pt);
 		/* one by one: what is uncharged shall not be in flight as well */
 		memcg_pt_freed(owner, 1);
@@ -311,7 +327,7 @@ static void freept_free(struct freept_batch *batch, struct freept_control *fc)
 		}
 		nr_memcg++;
 		if (++in_chain == FREEPT_RCU_BATCH || !next) {
-			pt->pt_index = 0;
+			freept_chain(pt, NULL);
 			/* memory that somebody may be waiting for: not lazily */
 			call_rcu_hurry(&head->pt_rcu_head, freept_rcu_free);
 			head = next;
@@ -385,7 +401,7 @@ static bool freept_unlink_one(struct mm_struct *mm, pmd_t *pmd, spinlock_t *pml,
 	mm_dec_nr_ptes(mm);
 	freept_filter_freed(mm, pmd);
 	trace_freept_table(mm, addr);
-	pt->pt_index = (pgoff_t)batch->first;
+	freept_chain(pt, batch->first);
 	batch->first = pt;
 	batch->nr++;
 	return true;

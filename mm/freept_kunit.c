@@ -406,6 +406,35 @@ static int fk_init(struct kunit *test)
 	return 0;
 }
 
+/*
+ * A mark that comes late: from one who found the table before it was unlinked.
+ * The chain of what was unlinked has to lead to all tables all the same.
+ */
+static void fk_late_mark(struct kunit *test)
+{
+	struct ptdesc *pt[3];
+	unsigned int i, mark;
+
+	for (i = 0; i < ARRAY_SIZE(pt); i++) {
+		pt[i] = pagetable_alloc(GFP_KERNEL, 0);
+		KUNIT_ASSERT_NOT_NULL(test, pt[i]);
+	}
+	for (mark = FREEPT_FILLED; mark <= FREEPT_REMOVED_AGAIN; mark++) {
+		for (i = 0; i < ARRAY_SIZE(pt); i++)
+			freept_chain(pt[i], i ? pt[i - 1] : NULL);
+		for (i = 0; i < ARRAY_SIZE(pt); i++)
+			WRITE_ONCE(pt[i]->pt_emptied, mark);
+		for (i = 0; i < ARRAY_SIZE(pt); i++)
+			KUNIT_EXPECT_PTR_EQ(test, freept_chain_next(pt[i]),
+					    i ? pt[i - 1] : NULL);
+		/* and the other way round: what is chained keeps its mark */
+		for (i = 0; i < ARRAY_SIZE(pt); i++)
+			KUNIT_EXPECT_EQ(test, pt[i]->pt_emptied, mark);
+	}
+	for (i = 0; i < ARRAY_SIZE(pt); i++)
+		pagetable_free(pt[i]);
+}
+
 static struct kunit_case fk_cases[] = {
 	KUNIT_CASE(fk_all_empty),
 	KUNIT_CASE(fk_one_entry),
@@ -414,6 +443,7 @@ static struct kunit_case fk_cases[] = {
 	KUNIT_CASE(fk_straddle),
 	KUNIT_CASE(fk_keep),
 	KUNIT_CASE(fk_busy),
+	KUNIT_CASE(fk_late_mark),
 	KUNIT_CASE(fk_rcu),
 	KUNIT_CASE(fk_refault),
 	KUNIT_CASE(fk_young),
