@@ -83,7 +83,7 @@ void freept_pmd_unmark(pmd_t *pmd)
 void __freept_emptied(struct mm_struct *mm, pmd_t *pmd)
 {
 	pmd_t pmdval = pmdp_get_lockless(pmd);
-	unsigned int *emptied;
+	unsigned char *emptied;
 	bool again;
 
 	/* hugetlb has PTE entries in PMD tables */
