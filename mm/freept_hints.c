@@ -31,6 +31,7 @@
 
 #include "internal.h"
 #include "freept.h"
+#include "freept_debug.h"
 
 DEFINE_STATIC_KEY_FALSE(freept_hints);
 
@@ -89,6 +90,7 @@ void __freept_emptied(struct mm_struct *mm, pmd_t *pmd)
 	/* hugetlb has PTE entries in PMD tables */
 	if (!pmd_present(pmdval) || pmd_leaf(pmdval) || pmd_bad(pmdval))
 		return;
+	freept_window(FREEPT_WINDOW_REMOVED, pmd, pmdval);
 	/*
 	 * Always a store, and never a look whether it is needed: a load could
 	 * pass the removal of the entries, and see a mark that is just being
