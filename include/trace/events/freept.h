@@ -60,6 +60,8 @@ static inline pid_t freept_trace_tgid(struct mm_struct *mm)
 	EM(FREEPT_ACTION_KILL,		"kill")		\
 	EMe(FREEPT_ACTION_NO_KILL,	"no_kill")
 
+/* No field is a u64: without BTF, bpftrace does not know what that is */
+
 #undef EM
 #undef EMe
 #define EM(a, b)	TRACE_DEFINE_ENUM(a);
@@ -111,7 +113,7 @@ TRACE_EVENT(freept_run_end,
 		__field(unsigned long,	addr)
 		__field(unsigned long,	nr_scanned)
 		__field(unsigned long,	nr_freed)
-		__field(u64,		held_ns)
+		__field(unsigned long,	held_ns)
 	),
 
 	TP_fast_assign(
@@ -123,7 +125,7 @@ TRACE_EVENT(freept_run_end,
 		__entry->held_ns = held_ns;
 	),
 
-	TP_printk("tgid=%d addr=0x%lx scanned=%lu freed=%lu held_ns=%llu ret=%d",
+	TP_printk("tgid=%d addr=0x%lx scanned=%lu freed=%lu held_ns=%lu ret=%d",
 		  __entry->tgid, __entry->addr, __entry->nr_scanned,
 		  __entry->nr_freed, __entry->held_ns, __entry->ret)
 );
@@ -140,7 +142,7 @@ TRACE_EVENT(freept_hold,
 		__field(pid_t,		tgid)
 		__field(unsigned long,	nr_scanned)
 		__field(unsigned long,	nr_freed)
-		__field(u64,		held_ns)
+		__field(unsigned long,	held_ns)
 	),
 
 	TP_fast_assign(
@@ -150,7 +152,7 @@ TRACE_EVENT(freept_hold,
 		__entry->held_ns = held_ns;
 	),
 
-	TP_printk("tgid=%d scanned=%lu freed=%lu held_ns=%llu",
+	TP_printk("tgid=%d scanned=%lu freed=%lu held_ns=%lu",
 		  __entry->tgid, __entry->nr_scanned, __entry->nr_freed,
 		  __entry->held_ns)
 );
@@ -206,14 +208,14 @@ TRACE_EVENT(freept_stop,
 	TP_ARGS(stopped_ns),
 
 	TP_STRUCT__entry(
-		__field(u64,		stopped_ns)
+		__field(unsigned long,	stopped_ns)
 	),
 
 	TP_fast_assign(
 		__entry->stopped_ns = stopped_ns;
 	),
 
-	TP_printk("stopped_ns=%llu", __entry->stopped_ns)
+	TP_printk("stopped_ns=%lu", __entry->stopped_ns)
 );
 
 /* A cgroup is over memory.pt.high or memory.pt.max; in tables */
@@ -225,7 +227,7 @@ TRACE_EVENT(freept_over_budget,
 	TP_ARGS(cgroup, usage, limit, nr_freed, action),
 
 	TP_STRUCT__entry(
-		__field(u64,		cgroup)
+		__field(unsigned long,	cgroup)
 		__field(unsigned long,	usage)
 		__field(unsigned long,	limit)
 		__field(unsigned long,	nr_freed)
@@ -240,7 +242,7 @@ TRACE_EVENT(freept_over_budget,
 		__entry->action = action;
 	),
 
-	TP_printk("cgroup=%llu usage=%lu limit=%lu freed=%lu action=%s",
+	TP_printk("cgroup=%lu usage=%lu limit=%lu freed=%lu action=%s",
 		  __entry->cgroup, __entry->usage, __entry->limit,
 		  __entry->nr_freed,
 		  __print_symbolic(__entry->action, FREEPT_ACTIONS))
