@@ -6,10 +6,10 @@
  * twice (proved by bait, see scanner_passes()), and then checks tables,
  * entries and contents.
  */
-#include <linux/fs.h>
 #include <linux/io_uring.h>
 #include <setjmp.h>
 
+#include "swap.h"
 #include "uffd.h"
 
 #define TABLES		64L
@@ -257,33 +257,6 @@ TEST(collapse_beside_freed_tables)
  * Swap entries. The lean kernel has no disk; a RAM disk serves where there is
  * one, and where there is none this is said.
  */
-static int swap_on(const char *dev)
-{
-	static union {
-		char page[PAGE];
-		uint32_t word[PAGE / 4];
-	} head;
-	uint64_t size = 0;
-	int fd, err = 0;
-
-	fd = open(dev, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (ioctl(fd, BLKGETSIZE64, &size) || size < 16 * PAGE)
-		err = -ENOSPC;
-	head.word[256] = 1;			/* version */
-	head.word[257] = size / PAGE - 1;	/* last page */
-	memcpy(head.page + PAGE - 10, "SWAPSPACE2", 10);
-	if (!err && pwrite(fd, head.page, PAGE, 0) != PAGE)
-		err = -errno;
-	if (!err && fsync(fd))
-		err = -errno;
-	close(fd);
-	if (!err && swapon(dev, 0))
-		err = -errno;
-	return err;
-}
-
 TEST(swapped_out)
 {
 	const char *dev = "/dev/ram0";
@@ -295,7 +268,7 @@ TEST(swapped_out)
 	ASSERT_NE(NULL, at);
 	if (access(dev, F_OK))
 		SKIP(return, "no /dev/ram0 in this kernel (CONFIG_BLK_DEV_RAM): no swap");
-	err = swap_on(dev);
+	err = swap_on(dev, 0);
 	ASSERT_EQ(0, err) {
 		TH_LOG("cannot swap on %s: %s", dev, strerror(-err));
 	}
