@@ -14,7 +14,7 @@ status=0
 		"--append=ramdisk_size=524288 --mem=1G|pressure" \
 		"--append=ramdisk_size=524288 --mem=256M|pressure --machine" \
 		"--append=ramdisk_size=524288 --append=freept=off --mem=256M|pressure --expect-off --machine" \
-		"--kernel=stock --mem=1G|pressure --expect-stock"
+		"--kernel=stock --append=ramdisk_size=524288 --mem=1G|pressure --expect-stock"
 	do
 		# shellcheck disable=SC2086 # several words
 		tests/run --kernel "${KERNEL:-lean}" ${machine%%|*} "${machine#*|}" || echo "@failed"

@@ -8,6 +8,7 @@
  * contents are the same there. All of it runs with vm.freept=0, and holds with
  * freept=off as well: fork has nothing to free.
  */
+#include "swap.h"
 #include "switches.h"
 #include "uffd.h"
 
@@ -265,27 +266,7 @@ TEST_F(parent, private_file)
 }
 
 /* Swap entries: in the first, the last and a middle place, alone in their tables. */
-static char ram_disk[] = "/dev/ram0";
-
-static int swap_on(void)
-{
-	/* A header as mkswap writes it: version, last page, and the magic at the end. */
-	static uint32_t header[PAGE / 4];
-	long pages = 1024;
-	int fd = open(ram_disk, O_RDWR | O_CLOEXEC), err = 0;
-
-	if (fd < 0)
-		return -errno;
-	header[256] = 1;
-	header[257] = pages - 1;
-	memcpy((char *)header + PAGE - 10, "SWAPSPACE2", 10);
-	if (write(fd, header, PAGE) != PAGE || fsync(fd))
-		err = -errno;
-	close(fd);
-	if (!err && swapon(ram_disk, 0))
-		err = -errno;
-	return err;
-}
+static const char ram_disk[] = "/dev/ram0";
 
 static const long swap_place[] = { 0, 511, 255, 8, 7 };
 
@@ -320,7 +301,7 @@ TEST_F(parent, swap_entries)
 	ASSERT_NE(NULL, at);
 	if (expectation == EXPECT_STOCK && access(ram_disk, F_OK))
 		SKIP(return, "no ram disk in this kernel");
-	ASSERT_EQ(0, swap_on()) {
+	ASSERT_EQ(0, swap_on(ram_disk, 1024)) {
 		TH_LOG("no swap on %s", ram_disk);
 	}
 	stay_on_cpu(0);

@@ -7,6 +7,7 @@
  * that runs as usual are in empty.c, see --scanned there.
  */
 #include "cg.h"
+#include "swap.h"
 #include "switches.h"
 #include "uffd.h"
 
@@ -333,32 +334,13 @@ TEST_F(hinted, file_pages_reclaimed)
 }
 
 /* Pages in swap: the entries go by MADV_DONTNEED, or by MADV_FREE. */
-static int swap_on(void)
-{
-	static uint32_t header[PAGE / 4];
-	int fd = open(DISK, O_RDWR | O_CLOEXEC), err = 0;
-
-	if (fd < 0)
-		return -errno;
-	/* As mkswap writes it: version, last page, and the magic at the end. */
-	header[256] = 1;
-	header[257] = 1023;
-	memcpy((char *)header + PAGE - 10, "SWAPSPACE2", 10);
-	if (write(fd, header, PAGE) != PAGE || fsync(fd))
-		err = -errno;
-	close(fd);
-	if (!err && swapon(DISK, 0))
-		err = -errno;
-	return err;
-}
-
 #define swap_entries_go(self, advice) __swap_entries_go(_metadata, self, advice)
 static void __swap_entries_go(struct __test_metadata *_metadata, FIXTURE_DATA(hinted) *self,
 			      int advice)
 {
 	long end = now_ms() + CLEAN_MS, i, left;
 
-	ASSERT_EQ(0, swap_on());
+	ASSERT_EQ(0, swap_on(DISK, 1024));
 	stay_on_cpu(0);
 	fill(self->at, LEN, TABLE_SPAN, 1);
 	measure_peak(&self->m);

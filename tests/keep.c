@@ -6,11 +6,11 @@
  * twice (proved by bait, see scanner_passes()), and then checks tables,
  * entries and contents.
  */
-#include <linux/fs.h>
-#include <linux/io_uring.h>
 #include <setjmp.h>
 
+#include "swap.h"
 #include "uffd.h"
+#include "uring.h"
 
 #define TABLES		64L
 #define LEN		(TABLES * TABLE_SPAN)
@@ -257,33 +257,6 @@ TEST(collapse_beside_freed_tables)
  * Swap entries. The lean kernel has no disk; a RAM disk serves where there is
  * one, and where there is none this is said.
  */
-static int swap_on(const char *dev)
-{
-	static union {
-		char page[PAGE];
-		uint32_t word[PAGE / 4];
-	} head;
-	uint64_t size = 0;
-	int fd, err = 0;
-
-	fd = open(dev, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (ioctl(fd, BLKGETSIZE64, &size) || size < 16 * PAGE)
-		err = -ENOSPC;
-	head.word[256] = 1;			/* version */
-	head.word[257] = size / PAGE - 1;	/* last page */
-	memcpy(head.page + PAGE - 10, "SWAPSPACE2", 10);
-	if (!err && pwrite(fd, head.page, PAGE, 0) != PAGE)
-		err = -errno;
-	if (!err && fsync(fd))
-		err = -errno;
-	close(fd);
-	if (!err && swapon(dev, 0))
-		err = -errno;
-	return err;
-}
-
 TEST(swapped_out)
 {
 	const char *dev = "/dev/ram0";
@@ -295,7 +268,7 @@ TEST(swapped_out)
 	ASSERT_NE(NULL, at);
 	if (access(dev, F_OK))
 		SKIP(return, "no /dev/ram0 in this kernel (CONFIG_BLK_DEV_RAM): no swap");
-	err = swap_on(dev);
+	err = swap_on(dev, 0);
 	ASSERT_EQ(0, err) {
 		TH_LOG("cannot swap on %s: %s", dev, strerror(-err));
 	}
@@ -544,69 +517,19 @@ TEST(hugetlb)
  * Pinned pages: io_uring holds them, and reads a file into them. Those that
  * are still mapped show it; those that were given back do no harm.
  */
-#define RING		8
-
-struct ring {
-	int fd;
-	char *sq, *cq;
-	struct io_uring_sqe *sqe;
-	struct io_uring_params p;
-};
-
-static int ring_open(struct ring *r)
-{
-	r->fd = syscall(SYS_io_uring_setup, RING, &r->p);
-	if (r->fd < 0)
-		return -errno;
-	r->sq = mmap(NULL, r->p.sq_off.array + RING * 4, PROT_READ | PROT_WRITE,
-		     MAP_SHARED | MAP_POPULATE, r->fd, IORING_OFF_SQ_RING);
-	r->cq = mmap(NULL, r->p.cq_off.cqes + r->p.cq_entries * sizeof(struct io_uring_cqe),
-		     PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, r->fd, IORING_OFF_CQ_RING);
-	r->sqe = mmap(NULL, RING * sizeof(*r->sqe), PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_POPULATE, r->fd, IORING_OFF_SQES);
-	if (r->sq == MAP_FAILED || r->cq == MAP_FAILED || r->sqe == MAP_FAILED)
-		return -errno;
-	return 0;
-}
-
-/* One read into registered buffer 0; its result. */
-static int ring_read(struct ring *r, int file, char *to, unsigned int len, off_t off)
-{
-	uint32_t *tail = (uint32_t *)(r->sq + r->p.sq_off.tail);
-	uint32_t mask = *(uint32_t *)(r->sq + r->p.sq_off.ring_mask);
-	uint32_t *head = (uint32_t *)(r->cq + r->p.cq_off.head), at = *tail & mask;
-	struct io_uring_cqe *cqe;
-	int res;
-
-	memset(&r->sqe[at], 0, sizeof(r->sqe[at]));
-	r->sqe[at].opcode = IORING_OP_READ_FIXED;
-	r->sqe[at].fd = file;
-	r->sqe[at].addr = (uintptr_t)to;
-	r->sqe[at].len = len;
-	r->sqe[at].off = off;
-	((uint32_t *)(r->sq + r->p.sq_off.array))[at] = at;
-	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
-	if (syscall(SYS_io_uring_enter, r->fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) != 1)
-		return -errno;
-	mask = *(uint32_t *)(r->cq + r->p.cq_off.ring_mask);
-	cqe = (struct io_uring_cqe *)(r->cq + r->p.cq_off.cqes) + (*head & mask);
-	res = cqe->res;
-	__atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
-	return res;
-}
-
 TEST(pinned)
 {
 	const size_t len = 4 * TABLE_SPAN;
 	char *at = map_anon(len);
 	struct iovec iov = { .iov_base = at, .iov_len = len };
-	struct ring r = { 0 };
+	struct io_uring_sqe read = { .opcode = IORING_OP_READ_FIXED };
 	struct measure m;
+	struct uring r;
 	size_t i;
 	int fd;
 
 	ASSERT_NE(NULL, at);
-	i = -ring_open(&r);
+	i = -uring_open(&r);
 	if (i == ENOSYS || i == EPERM)
 		SKIP(return, "no io_uring in this kernel");
 	ASSERT_EQ(0, i);
@@ -619,11 +542,14 @@ TEST(pinned)
 	}
 	m = kept_start(at, len);
 	fill(at, len, PAGE, 1);
-	ASSERT_EQ(0, syscall(SYS_io_uring_register, r.fd, IORING_REGISTER_BUFFERS, &iov, 1));
+	ASSERT_EQ(0, uring_register(&r, &iov, 1));
 	/* Two tables stay, two lose all their pages while these are pinned. */
 	ASSERT_EQ(0, madvise(at + len / 2, len / 2, MADV_DONTNEED));
 	check_kept(&m, 2);
-	ASSERT_EQ((int)len, ring_read(&r, fd, at, len, 0));
+	read.fd = fd;
+	read.addr = (uintptr_t)at;
+	read.len = len;
+	ASSERT_EQ((long)len, uring_do(&r, &read));
 	EXPECT_EQ(0, bad_marks(at, len / 2, PAGE, 7));
 	EXPECT_EQ(0, not_zero(at + len / 2, len / 2, PAGE));
 	fill(at, len, PAGE, 8);

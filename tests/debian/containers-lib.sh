@@ -66,8 +66,8 @@ within() {
 gone() {	# gone RUNTIME NAME PID
 	"$1" delete -f "$2" && soon fails test -d "/proc/$3"
 }
-# says TEXT COMMAND...: the command fails, and TEXT is in what it says.
-says() {
+# refuses TEXT COMMAND...: the command fails, and TEXT is in what it says.
+refuses() {
 	text=$1
 	shift
 	if started "$@"; then

@@ -10,11 +10,11 @@
 ok "this kernel has no budgets" [ ! -e $group/init.scope/memory.pt.max ]
 for runtime in crun runc; do
 	bundle $runtime cgroupfs '"memory.pt.max": "64M"' sleep 1000
-	ok "$runtime refuses the container" says "memory.pt.max.*[Nn]o such file" \
+	ok "$runtime refuses the container" refuses "memory.pt.max.*[Nn]o such file" \
 		$runtime run -d -b /srv/$runtime $runtime
 	note "$(cat /run/started)"
 	$runtime delete -f $runtime >/dev/null 2>&1
-	ok "podman with $runtime refuses it" says "memory.pt.max.*[Nn]o such file" podman --runtime $runtime \
+	ok "podman with $runtime refuses it" refuses "memory.pt.max.*[Nn]o such file" podman --runtime $runtime \
 		run -d --name p-$runtime --network host --cgroup-conf memory.pt.max=64M \
 		--rootfs /srv/root sleep 1000
 	note "$(cat /run/started)"

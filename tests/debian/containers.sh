@@ -31,7 +31,7 @@ for runtime in crun runc; do
 	done
 	name=$runtime-bad
 	bundle "$name" cgroupfs '"memory.pt.max": "much"' sleep 1000
-	ok "$runtime: a wrong size is refused" says "nvalid argument" $runtime run -d -b "/srv/$name" "$name"
+	ok "$runtime: a wrong size is refused" refuses "nvalid argument" $runtime run -d -b "/srv/$name" "$name"
 	$runtime delete -f "$name" >/dev/null 2>&1
 	name=$runtime-holds
 	bundle "$name" cgroupfs '"memory.pt.high": "1M"' filler 1024 0 /tmp/ready

@@ -43,6 +43,28 @@ is() {
 
 fails() { ! "$@"; }
 
+# ends CODE COMMAND...: with that exit code
+ends() {
+	want=$1
+	shift
+	said=$("$@" 2>&1)
+	code=$?
+	echo "code $code"
+	echo "$said"
+	[ $code = "$want" ]
+}
+
+# says CODE TEXT COMMAND...: the same, and TEXT is in what it says
+says() {
+	want=$1
+	text=$2
+	shift 2
+	ends "$want" "$@" && case $said in *"$text"*) ;; *) false ;; esac
+}
+
+# lives PID: it does, and is no zombie, which kill -0 would find as well
+lives() { [ -e "/proc/$1/exe" ]; }
+
 # soon COMMAND...: true within a minute. For what systemd does after it has
 # answered.
 soon() {
@@ -70,6 +92,12 @@ unit() {
 }
 
 reload() { systemctl daemon-reload; }
+
+# applied: ptfree-apply.service has done what the last daemon-reload left to it
+applied() {
+	[ ! -e /run/systemd/generator/.ptfree-reload ] &&
+		is inactive systemctl show -P ActiveState ptfree-apply.service
+}
 
 # journal_has TEXT [ARG...]: a line with TEXT is in the journal.
 journal_has() {

@@ -69,7 +69,7 @@ pid=$!
 ok "once more" soon many
 ok "a budget below them" cgset -r memory.pt.high=512K lab
 ok "frees them, too" soon few
-ok "and nobody was killed" kill -0 $pid
+ok "and nobody was killed" lives $pid
 kill $pid
 wait $pid 2>/dev/null
 

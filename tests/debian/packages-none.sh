@@ -8,17 +8,6 @@
 . /tests/lib.sh
 export DEBIAN_FRONTEND=noninteractive
 
-says() {	# says CODE TEXT COMMAND...
-	want=$1
-	text=$2
-	shift 2
-	said=$("$@" 2>&1)
-	code=$?
-	echo "code $code"
-	echo "$said"
-	[ "$code" = "$want" ] && case $said in *"$text"*) ;; *) false ;; esac
-}
-
 unit early.service <<-UNIT
 	[Service]
 	ExecStart=/bin/sleep infinity

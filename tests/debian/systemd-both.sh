@@ -43,10 +43,6 @@ check "each key for itself: max" b5.service $((5 * M))
 check "each key for itself: high" b5.service $((3 * M)) high
 check "a slice with both" b6.slice $((6 * M))
 check "a slice with X-" b7.slice $((7 * M))
-applied() {
-	[ ! -e /run/systemd/generator/.ptfree-reload ] &&
-		is inactive systemctl show -P ActiveState ptfree-apply.service
-}
 reload
 ok "daemon-reload has everything looked at again" soon applied
 check "the native value stays" b1.service $((2 * M))

@@ -213,9 +213,10 @@ systemctl revert pt-a.service
 
 section "show and status"
 
-cur=$(show pt-a.service MemoryPageTableCurrent)
-ok "MemoryPageTableCurrent is known" [ "$cur" -gt 0 ]
-eq "$cur" "$(file pt-a.service current)" "and is memory.pt.current"
+same() { is "$(file pt-a.service current)" show pt-a.service MemoryPageTableCurrent; }
+ok "MemoryPageTableCurrent is known" [ "$(show pt-a.service MemoryPageTableCurrent)" -gt 0 ]
+# With a limit, the background may free something between the two looks.
+ok "and is memory.pt.current" soon same
 eq "$(show pt-a.service MemoryPageTablePeak)" "$(file pt-a.service peak)" "MemoryPageTablePeak is memory.pt.peak"
 got=$(show -.slice MemoryPageTableCurrent)
 all=$(($(sed -n 's/^PageTables: *\([0-9]*\) kB/\1/p' /proc/meminfo) * 1024))

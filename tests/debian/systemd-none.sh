@@ -45,10 +45,6 @@ ok "that stands with the unit" journal_has "$why" -u n1.service
 ok "Required=yes: the service fails" fails systemctl start n2
 ok "with one line that says why" once n2.service
 reload
-applied() {
-	[ ! -e /run/systemd/generator/.ptfree-reload ] &&
-		is inactive systemctl show -P ActiveState ptfree-apply.service
-}
 ok "daemon-reload has everything looked at again" soon applied
 ok "and says nothing again" once n1.service
 ok "the state of what has failed is failed" is failed systemctl show -P ActiveState n2

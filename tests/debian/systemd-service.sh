@@ -61,7 +61,8 @@ ok "the unit starts" systemctl start plain.service
 ok "memory.pt.max is what the unit file says" is $((64 * M)) knob plain.service memory.pt.max
 ok "memory.pt.high, too" is $((48 * M)) knob plain.service memory.pt.high
 reload
-ok "daemon-reload keeps it" is $((64 * M)) knob plain.service memory.pt.max
+ok "daemon-reload has everything looked at again" soon applied
+ok "and keeps it" is $((64 * M)) knob plain.service memory.pt.max
 systemctl daemon-reexec
 ok "daemon-reexec keeps it" is $((64 * M)) knob plain.service memory.pt.max
 systemctl set-property --runtime plain.service MemoryHigh=1G CPUWeight=50
@@ -309,6 +310,7 @@ reload
 ok "daemon-reload changes it for what runs" soon is $((31 * M)) knob f1.service memory.pt.max
 ok "a line removed: no budget any more" soon is max knob f4.service memory.pt.max
 ok "and for one of several" soon is max knob f16.service memory.pt.max
+ok "everything was looked at" soon applied
 ok "what somebody wrote by hand stays" is $((5 * M)) knob f20.service memory.pt.high
 echo $((6 * M)) >"$group$(cgroup_of f1.service)/memory.pt.max"
 ok "ptfree-systemd apply UNIT" ptfree-systemd apply f1.service

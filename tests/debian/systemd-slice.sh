@@ -48,7 +48,8 @@ systemctl restart s1a
 systemctl stop s1b
 ok "services of the slice come and go" is $((64 * M)) knob s1.slice memory.pt.max
 reload
-ok "daemon-reload keeps it" is $((64 * M)) knob s1.slice memory.pt.max
+ok "daemon-reload has everything looked at again" soon applied
+ok "and keeps it" is $((64 * M)) knob s1.slice memory.pt.max
 systemctl daemon-reexec
 ok "daemon-reexec keeps it" is $((64 * M)) knob s1.slice memory.pt.max
 systemctl set-property --runtime s1.slice MemoryHigh=1G CPUWeight=50
@@ -85,6 +86,7 @@ reload
 systemd-run --quiet --scope --unit=job-1 sleep infinity &
 ok "a scope, by a drop-in for its prefix" soon is $((7 * M)) knob job-1.scope memory.pt.max
 reload
+soon applied
 ok "daemon-reload keeps it" is $((7 * M)) knob job-1.scope memory.pt.max
 { echo "[Scope]"; echo "$X=8M"; } | unit job-.scope.d/pt.conf
 reload
@@ -95,6 +97,7 @@ systemd-run --quiet --scope --unit=x1 --slice=s2.slice ptfree-systemd exec --max
 	sleep infinity &
 ok "ptfree-systemd exec in a scope" soon is $((9 * M)) knob x1.scope memory.pt.max
 reload
+soon applied
 ok "daemon-reload keeps that" is $((9 * M)) knob x1.scope memory.pt.max
 systemctl stop x1.scope
 
@@ -106,6 +109,7 @@ ok "has its budget" is $((10 * M)) knob t1.service memory.pt.max
 high=$(ptfree-systemd size 1%)
 ok "and the share of memory" is $((high / 4096 * 4096)) knob t1.service memory.pt.high
 reload
+soon applied
 ok "daemon-reload keeps it" is $((10 * M)) knob t1.service memory.pt.max
 systemctl stop t1
 ptfree-systemd run --scope --unit=t2 --quiet --max=11M --required -- sleep infinity &

@@ -9,17 +9,6 @@
 
 M=1048576
 
-says() {	# says CODE TEXT COMMAND...
-	want=$1
-	text=$2
-	shift 2
-	said=$("$@" 2>&1)
-	code=$?
-	echo "code $code"
-	echo "$said"
-	[ $code = "$want" ] && case $said in *"$text"*) ;; *) false ;; esac
-}
-
 unit shop.service <<-UNIT
 	[Service]
 	ExecStart=/bin/sleep infinity

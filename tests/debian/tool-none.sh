@@ -6,17 +6,6 @@
 # shellcheck source=tests/debian/lib.sh
 . /tests/lib.sh
 
-says() {	# says CODE TEXT COMMAND...
-	want=$1
-	text=$2
-	shift 2
-	said=$("$@" 2>&1)
-	code=$?
-	echo "code $code"
-	echo "$said"
-	[ $code = "$want" ] && case $said in *"$text"*) ;; *) false ;; esac
-}
-
 ok "status: nobody asks for a budget" says 3 "does not have ptfree" ptfree status
 unit shop.service <<-UNIT
 	[Service]

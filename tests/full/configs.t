@@ -7,7 +7,7 @@
 # are clean with W=1 and sparse; checkpatch --strict finds nothing in the series.
 set -u
 
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 1
 BUILD=${BUILD:-$PWD/build}
 export BUILD
 n=0

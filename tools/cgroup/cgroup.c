@@ -132,15 +132,6 @@ static int depth_of(const char *cgroup)
 	return depth;
 }
 
-static uint64_t meminfo_tables(void)
-{
-	char *text = read_text("/proc/meminfo", NULL);
-	uint64_t n = text ? key_value(text, "PageTables") : UNKNOWN;
-
-	free(text);
-	return n;
-}
-
 static void read_events(struct holder *e)
 {
 	char *path = cgroup_file(e->name, "memory.pt.events"), *text;
@@ -180,7 +171,7 @@ static void add_group(const char *cgroup, void *arg)
 	e->freed = stat ? key_value(stat, "ptfree") : UNKNOWN;
 	e->refaulted = stat ? key_value(stat, "ptrefault") : UNKNOWN;
 	if (!strcmp(cgroup, "/"))
-		e->tables = meminfo_tables();
+		e->tables = file_value("/proc/meminfo", "PageTables");
 	else if (e->tables == UNKNOWN && stat)
 		e->tables = key_value(stat, "pagetables");
 	free(stat);

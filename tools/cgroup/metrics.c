@@ -77,7 +77,7 @@ static void machine(FILE *out)
 		"ptfree_page_tables_bytes", "gauge", "bytes", "Page tables of the machine."
 	};
 	struct feature f;
-	char *text;
+	uint64_t held;
 
 	feature_read(&f);
 	head(out, &available);
@@ -86,13 +86,11 @@ static void machine(FILE *out)
 		head(out, &mode);
 		fprintf(out, "ptfree_mode %ld\n", f.mode);
 	}
-	text = read_text("/proc/meminfo", NULL);
-	if (text) {
+	held = file_value("/proc/meminfo", "PageTables");
+	if (held != UNKNOWN) {
 		head(out, &tables);
-		fprintf(out, "ptfree_page_tables_bytes %llu\n",
-			(unsigned long long)key_value(text, "PageTables"));
+		fprintf(out, "ptfree_page_tables_bytes %llu\n", (unsigned long long)held);
 	}
-	free(text);
 }
 
 static void groups_out(FILE *out, const struct list *groups, bool scan)

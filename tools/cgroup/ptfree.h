@@ -42,6 +42,7 @@ void *array_room(void *array, size_t nr, size_t size);
 char *read_text(const char *path, size_t *len);
 int write_text(const char *path, const char *text);
 uint64_t key_value(const char *text, const char *key);
+uint64_t file_value(const char *path, const char *key);
 int parse_size(const char *text, uint64_t *bytes);
 bool looks_like_size(const char *text);
 const char *format_size(uint64_t bytes, char buf[16]);

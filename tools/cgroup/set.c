@@ -31,15 +31,9 @@ static uint64_t size_arg(const char *what, const char *text)
 /* What is held. In the root cgroup that is the machine's. */
 static uint64_t held(const char *cgroup)
 {
-	char *text;
-	uint64_t n;
-
 	if (strcmp(cgroup, "/"))
 		return cgroup_number(cgroup, "memory.pt.current");
-	text = read_text("/proc/meminfo", NULL);
-	n = text ? key_value(text, "PageTables") : UNKNOWN;
-	free(text);
-	return n;
+	return file_value("/proc/meminfo", "PageTables");
 }
 
 /*
@@ -164,15 +158,9 @@ int cmd_set(int argc, char **argv)
  */
 static uint64_t freed_so_far(const char *cgroup)
 {
-	char *text;
-	uint64_t n;
-
 	if (strcmp(cgroup, "/"))
 		return -held(cgroup);
-	text = read_text("/proc/vmstat", NULL);
-	n = text ? key_value(text, "ptfree") : 0;
-	free(text);
-	return n * TABLE;
+	return file_value("/proc/vmstat", "ptfree") * TABLE;
 }
 
 /*

@@ -78,7 +78,7 @@ static char *path_cgroup(const char *target)
 	/* a path in the file system, or one below the mount point */
 	real = realpath(target, NULL);
 	if (real && !statfs(real, &fs) && fs.f_type == CGROUP2_SUPER_MAGIC &&
-	    !strncmp(real, root, strlen(root))) {
+	    cgroup_below(real, root)) {
 		cgroup = xstrdup(real[strlen(root)] ? real + strlen(root) : "/");
 		free(real);
 	} else {

@@ -197,7 +197,7 @@ static void sort_next(struct top *t, int step)
 {
 	const struct column **by = sort_of(t), *all = columns_of(t);
 
-	if (*by + step >= all && (*by + step)->key)
+	if (step < 0 ? *by > all : (*by)[step].key != NULL)
 		*by += step;
 }
 

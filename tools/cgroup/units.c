@@ -282,8 +282,8 @@ static void look_in(struct found *f, const char *path)
 		if (len > 2 && !strcmp(unit + len - 2, ".d"))
 			unit[len - 2] = 0;
 		dot = strrchr(unit, '.');
-		/* not a template, and not a prefix for others */
-		if (!unit_section(unit, NULL) || dot[-1] == '@' ||
+		/* not a template, and not a prefix for others; ".service" is nothing at all */
+		if (!unit_section(unit, NULL) || dot == unit || dot[-1] == '@' ||
 		    (dot[-1] == '-' && strcmp(unit, "-.slice")) || names_have(&f->units, unit)) {
 			free(unit);
 			continue;

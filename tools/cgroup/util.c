@@ -150,6 +150,16 @@ uint64_t key_value(const char *text, const char *key)
 	return UNKNOWN;
 }
 
+/* The same of a file; UNKNOWN where it cannot be read, too. */
+uint64_t file_value(const char *path, const char *key)
+{
+	char *text = read_text(path, NULL);
+	uint64_t n = text ? key_value(text, key) : UNKNOWN;
+
+	free(text);
+	return n;
+}
+
 static int parse_percent(const char *text, uint64_t *bytes)
 {
 	uint64_t total = (uint64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);

@@ -58,10 +58,12 @@ static bool read_counts(const char *cgroup, uint64_t count[NR_EVENTS])
 	int i;
 
 	free(path);
-	for (i = 0; text && i < NR_EVENTS; i++)
+	if (!text)
+		return false;
+	for (i = 0; i < NR_EVENTS; i++)
 		count[i] = key_value(text, event_names[i]);
 	free(text);
-	return text;
+	return true;
 }
 
 static void line(struct watcher *w, const char *cgroup, const char *event,

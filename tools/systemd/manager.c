@@ -148,7 +148,7 @@ char *manager_cgroup(sd_bus *bus, const char *unit)
 	return cgroup;
 }
 
-/* Call visit() for every unit that may have processes now; stops at an error. */
+/* Call visit() for every unit that may have processes now, also after one that failed. */
 int manager_each_active(sd_bus *bus, int (*visit)(sd_bus *bus, const char *unit))
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
