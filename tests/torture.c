@@ -1,62 +1,88 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Everything that a process can do to its page tables, by threads and other
- * processes at once, on the same tables, against a scanner that never rests.
- * Every page that lives carries its address and a generation and is checked
- * over and over; see torture.h for how it is known what must be where.
+ * processes at once, on the same tables, against a scanner that never rests, and
+ * against others who ask for the same. Every page that lives carries its address
+ * and a generation and is checked over and over; see torture.h for how it is known
+ * what must be where, and torture_list.h for what is done.
  *
- *	torture [--seconds N] [--seed S] [--min N]
+ *	torture [--seconds N] [--seed S] [--min N] [--delay US] [--only OP,OP...]
+ *		[--faults]
  *
- * The seed fixes the operations that each worker chooses, in their order.
- * An operation that was done fewer than --min times is a failure: a run that
- * tortured nothing proves nothing. On a slow or busy machine the run goes on for
- * up to eight times N seconds until each was done so often.
+ * The seed fixes the operations that each worker chooses, in their order, as long
+ * as the time is not over. An operation that was done fewer than --min times is a
+ * failure: a run that tortured nothing proves nothing. So is a race window that
+ * was entered as seldom, on a kernel that counts them (CONFIG_FREEPT_DEBUG); there
+ * one in 16 stays is prolonged by --delay microseconds at the most. On a slow or
+ * busy machine the run goes on with what was done too seldom, for up to seven
+ * times N seconds.
+ *
+ * --faults: allocations of the tortured processes fail, at random; see tests/full/faults.t.
  */
-#include "torture_ops.h"
+#include "torture_list.h"
+#include "torture_watch.h"
 
-#define THREADS		4
-#define PROCESSES	2
-#define WORKERS		(THREADS + PROCESSES)
-
-static void *work(void *arg)
+static void draw(struct worker *w, int *weight, int *total, long min)
 {
-	struct worker *w = arg;
-	int total = 0;
+	bool late = atomic_load(&shared->late);
 	size_t op;
 
-	for (op = 0; op < ARRAY_SIZE(ops); op++)
-		total += w->process && !ops[op].process ? 0 : ops[op].weight;
-	while (!atomic_load(&shared->stop)) {
-		int at = (rnd(&w->choice) >> 16) % total;
+	*total = 0;
+	for (op = 0; op < ARRAY_SIZE(ops); op++) {
+		weight[op] = 0;
+		if (shared->can[op] && ops[op].who & (w->process ? PROCESS : THREAD) &&
+		    (!late || atomic_load(&shared->count[op]) < min))
+			weight[op] = ops[op].weight;
+		*total += weight[op];
+	}
+}
 
-		for (op = 0; op < ARRAY_SIZE(ops); op++) {
-			if (w->process && !ops[op].process)
-				continue;
-			at -= ops[op].weight;
-			if (at < 0)
-				break;
+static void work(struct worker *w, long min)
+{
+	int weight[ARRAY_SIZE(ops)], total, at;
+	size_t op;
+
+	draw(w, weight, &total, min);
+	while (!atomic_load(&shared->stop)) {
+		if (atomic_load(&shared->late))
+			draw(w, weight, &total, min);
+		if (!total) {
+			nap_ms(10);
+			atomic_fetch_add(&shared->worker[w->index].beat, 1);
+			continue;
 		}
+		at = (rnd(&w->choice) >> 16) % total;
+		for (op = 0; at >= weight[op]; op++)
+			at -= weight[op];
 		atomic_store(&shared->worker[w->index].op, op);
 		atomic_fetch_add(&shared->worker[w->index].beat, 1);
 		if (ops[op].fn(w) == DONE)
 			atomic_fetch_add(&shared->count[op], 1);
-		/* Few operations are theirs: do not take the CPUs from the threads. */
+		/* Do not take the CPUs from the threads. */
 		if (w->process)
 			nap_ms(1 + dice(w, 4));
 	}
+}
+
+struct job {
+	struct worker *worker;
+	long min;
+};
+
+static void *thread_main(void *arg)
+{
+	struct job *job = arg;
+
+	work(job->worker, job->min);
 	return NULL;
 }
 
-/* Setting up */
+/* Setting up: all in the process that is tortured */
 
 static bool make_regions(void)
 {
 	int i;
 
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (shared == MAP_FAILED)
-		return false;
 	for (i = 0; i < REGIONS; i++) {
 		struct region *r = &region[i];
 		size_t len = r->cells * r->cell;
@@ -69,6 +95,8 @@ static bool make_regions(void)
 		if (!r->at)
 			return false;
 		madvise(r->at, len, i == HUGE_PAGES ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+		if (r->same)
+			madvise(r->at, len, MADV_MERGEABLE);
 	}
 	return true;
 }
@@ -86,158 +114,117 @@ static struct worker *make_worker(int index, uint64_t seed)
 	w->dice = w->choice ^ 0x94d049bb133111ebULL;
 	/* Generations of different workers do not meet. */
 	w->gen = (index + 1) << 24;
+	w->file = make_memfd(PAGE);
+	if (!w->process && can_uring() && uring_open(&w->ring))
+		return NULL;
 	/* Mapped for good: nothing else may end up between two moves. */
 	w->room = map_at(reserve(TABLE_SPAN), TABLE_SPAN, PROT_NONE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	return w->room ? w : NULL;
 }
 
-static bool all_done(long min)
+/* Empty all there is: no more page tables than with nothing in them? */
+static void measure_floor(struct worker **worker, long start)
 {
-	size_t i;
+	long i;
 
-	for (i = 0; i < ARRAY_SIZE(ops); i++)
-		if (atomic_load(&shared->count[i]) < min &&
-		    (uffd >= 0 || strncmp(ops[i].name, "uffd", 4)))
-			return false;
-	return true;
-}
-
-/* Wait for the end, say now and then how it goes, notice who is stuck. */
-static void watch(long seconds, uint64_t seed, long min)
-{
-	long start = now_ms(), said = start, beat[WORKERS] = { 0 }, when[WORKERS];
-	long end = start + seconds * 1000, last = start + seconds * 8000, told = 0;
-	int i;
-
-	for (i = 0; i < WORKERS; i++)
-		when[i] = start;
-	while (!atomic_load(&shared->stop) && now_ms() < last &&
-	       (now_ms() < end || !all_done(min))) {
-		nap_ms(100);
-		/* It would leave us alone, as what it frees comes back: told anew, it does not. */
-		if (!(++told % 10))
-			scanner(2, 10, SIZE_MAX_MB);
-		for (i = 0; i < WORKERS; i++) {
-			long b = atomic_load(&shared->worker[i].beat);
-
-			if (b != beat[i]) {
-				beat[i] = b;
-				when[i] = now_ms();
-			} else if (now_ms() > when[i] + 60000 * scale) {
-				int op = atomic_load(&shared->worker[i].op);
-
-				printf("Bail out! worker %d has been in %s for %ld s, seed %lu\n",
-				       i, ops[op].name, 60 * scale, seed);
-				_exit(1);
-			}
-		}
-		if (now_ms() > said + 10000) {
-			long total = 0;
-
-			said = now_ms();
-			for (i = 0; i < WORKERS; i++)
-				total += beat[i];
-			printf("# %ld s: %ld operations, ptfree %ld\n", (said - start) / 1000,
-			       total, vmstat("ptfree"));
-		}
+	shared->floor = start;
+	for (i = 0; i < REGIONS; i++) {
+		madvise(region[i].at, region[i].cells * region[i].cell, MADV_DONTNEED);
+		shared->floor += upper_kb(region[i].at, region[i].cells * region[i].cell);
 	}
-	atomic_store(&shared->stop, true);
+	for (i = 0; i < THREADS; i++)
+		shared->floor += upper_kb(worker[i]->room, TABLE_SPAN);
+	wait_vmpte_below(0, shared->floor, CLEAN_MS);
+	shared->vmpte = vmpte_kb(0);
 }
 
-static void option(int argc, char **argv, const char *name, long *value)
+/* The process that is tortured */
+static int body(uint64_t seed, long min)
 {
-	int i;
-
-	for (i = 1; i < argc - 1; i++)
-		if (!strcmp(argv[i], name))
-			*value = strtol(argv[i + 1], NULL, 0);
-}
-
-int main(int argc, char **argv)
-{
-	static const char thp[] = "madvise";
-	long seconds = 20, seed = 1, min = 100, freed, start, floor, i, j;
 	struct worker *worker[WORKERS];
 	pthread_t thread[THREADS];
+	struct job job[THREADS];
 	pid_t pid[PROCESSES];
-	int status, err;
+	long start, i, j;
+	int status, err = 0;
+	size_t op;
 
-	err = common_setup(&argc, argv, 2, 10, SIZE_MAX_MB);
-	if (err)
-		return err;
-	option(argc, argv, "--seconds", &seconds);
-	option(argc, argv, "--seed", &seed);
-	option(argc, argv, "--min", &min);
-	thp_set(thp);
-	thp_allow(true);
+	shared->pid = getpid();
+	cg_enter(GROUP "/a", 0);
 	if (!make_regions())
-		return bail("cannot map the regions: %s", strerror(errno));
-	uffd = uffd_open(UFFD_FEATURE_MOVE);
-	ksft_print_header();
-	ksft_set_plan(ARRAY_SIZE(ops) + 4);
-	printf("# seed %ld, %ld s, %d threads, %d processes, scanner every 10 ms\n", seed, seconds,
-	       THREADS, PROCESSES);
-	fflush(stdout);
+		return say_failure("cannot map the regions: %s", strerror(errno));
+	uffd = uffd_open(UFFD_FEATURE_MOVE | UFFD_FEATURE_PAGEFAULT_FLAG_WP);
+	for (op = 0; op < ARRAY_SIZE(ops); op++)
+		shared->can[op] = shared->can[op] && (!ops[op].can || ops[op].can());
 	for (i = 0; i < WORKERS; i++) {
 		worker[i] = make_worker(i, seed);
 		if (!worker[i])
-			return bail("cannot make a worker: %s", strerror(errno));
+			return say_failure("cannot make a worker: %s", strerror(errno));
 	}
-	freed = vmstat("ptfree");
 	/* What we have before there is anything, and a stack for each thread */
 	start = vmpte_kb(0) + 2 * THREADS * TABLE_KB;
+	if (faults && write_text("/proc/self/make-it-fail", "1"))
+		return say_failure("this kernel has no CONFIG_FAULT_INJECTION");
 	for (i = 0; i < PROCESSES; i++) {
-		pid[i] = fork_child();
+		TRIED((pid[i] = fork_child()) < 0);
 		if (!pid[i]) {
-			work(worker[THREADS + i]);
+			work(worker[THREADS + i], min);
 			_exit(0);
 		}
 	}
-	for (i = 0; i < THREADS; i++)
-		if (pthread_create(&thread[i], NULL, work, worker[i]))
-			return bail("cannot start a thread");
-	watch(seconds, seed, min);
+	for (i = 0; i < THREADS; i++) {
+		job[i] = (struct job){ worker[i], min };
+		if (TRIED((errno = pthread_create(&thread[i], NULL, thread_main, &job[i]))))
+			return say_failure("cannot start a thread: %s", strerror(errno));
+	}
+	atomic_store(&shared->ready, true);
 	for (i = 0; i < THREADS; i++)
 		pthread_join(thread[i], NULL);
 	/* All that is left, once more: what got lost and was never looked at again. */
-	for (err = 0, i = 0; i < PROCESSES; i++)
+	for (i = 0; i < PROCESSES; i++)
 		err += waitpid(pid[i], &status, 0) != pid[i] || status;
+	if (faults)
+		write_text("/proc/self/make-it-fail", "0");
+	if (err)
+		return say_failure("a worker process ended with status %#x", status);
 	for (i = 0; i < REGIONS; i++)
 		for (j = 0; j < region[i].cells; j++)
 			if (!region[i].cell_of[j].absent && i != SOURCE)
 				check(worker[0], &region[i], j);
-	ksft_test_result(!atomic_load(&shared->failed), "every page is what it must be\n");
-	if (atomic_load(&shared->failed))
-		printf("# %s; seed %ld reproduces the choice of operations\n",
-		       shared->failure, seed);
-	ksft_test_result(!err, "worker processes ended well\n");
+	if (!atomic_load(&shared->failed) && expectation == EXPECT_FREED)
+		measure_floor(worker, start);
+	return 0;
+}
 
-	/* An operation that was not done is not tested, on the lean side of luck. */
-	for (i = 0; i < (long)ARRAY_SIZE(ops); i++) {
-		long n = atomic_load(&shared->count[i]);
+int main(int argc, char **argv)
+{
+	long seconds = 20, seed = 1, min = 100, delay = 50, before[ARRAY_SIZE(activities)], i;
+	pid_t pid;
+	int err;
 
-		if (uffd < 0 && !strncmp(ops[i].name, "uffd", 4))
-			ksft_test_result_skip("%s: this kernel cannot UFFDIO_MOVE\n", ops[i].name);
-		else
-			ksft_test_result(n >= min, "%s: %ld times, at least %ld\n",
-					 ops[i].name, n, min);
-	}
-	if (atomic_load(&shared->failed) || expectation != EXPECT_FREED) {
-		ksft_test_result_skip("the floor: nothing to be measured\n");
-		ksft_test_result_skip("ptfree: nothing to be measured\n");
-		ksft_exit(!ksft_get_fail_cnt());
-	}
-	freed = vmstat("ptfree") - freed;
-	ksft_test_result(freed > 1000, "ptfree grew by %ld, more than 1000\n", freed);
-	for (floor = start, i = 0; i < REGIONS; i++) {
-		madvise(region[i].at, region[i].cells * region[i].cell, MADV_DONTNEED);
-		floor += upper_kb(region[i].at, region[i].cells * region[i].cell);
-	}
-	for (i = 0; i < THREADS; i++)
-		floor += upper_kb(worker[i]->room, TABLE_SPAN);
-	i = wait_vmpte_below(0, floor, CLEAN_MS);
-	ksft_test_result(i, "VmPTE %ld kB at the end, floor %ld kB\n", vmpte_kb(0), floor);
+	err = common_setup(&argc, argv, 2, 10, SIZE_MAX_MB);
+	if (err)
+		return err;
+	number(argc, argv, "--seconds", &seconds);
+	number(argc, argv, "--seed", &seed);
+	number(argc, argv, "--min", &min);
+	number(argc, argv, "--delay", &delay);
+	faults = option(argc, argv, "--faults");
+	if (!prepare(option_text(argc, argv, "--only"), delay))
+		return 1;
+	ksft_print_header();
+	ksft_set_plan(5 + ARRAY_SIZE(ops) + ARRAY_SIZE(activities) + NR_WINDOWS);
+	printf("# seed %ld, %ld s, %d threads, %d processes, scanner every 10 ms\n", seed, seconds,
+	       THREADS, PROCESSES);
+	fflush(stdout);
+	for (i = 0; i < (long)ARRAY_SIZE(activities); i++)
+		before[i] = activity(&activities[i]);
+	pid = fork_child();
+	if (!pid)
+		_exit(body(seed, min));
+	err = watch(pid, seconds, seed, min);
+	report(err, seed, min, before);
 	common_teardown();
 	ksft_exit(!ksft_get_fail_cnt());
 }

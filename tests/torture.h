@@ -10,12 +10,17 @@
 #ifndef PTFREE_TESTS_TORTURE_H
 #define PTFREE_TESTS_TORTURE_H
 
+#include "switches.h"
 #include "uffd.h"
+#include "uring.h"
 
 #define SLOTS		8		/* pages of a cell that carry marks */
 #define MAX_CELLS	1024
-#define MAX_WORKERS	16
-#define MAX_OPS		48
+#define THREADS		4
+#define PROCESSES	2
+#define WORKERS		(THREADS + PROCESSES)
+#define MAX_OPS		64
+#define MAX_REGIONS	8
 
 struct cell {
 	atomic_int lock;
@@ -30,18 +35,24 @@ struct region {
 	long cells;
 	size_t cell, stride;
 	int fd;				/* the file behind it, or -1 */
+	bool same;			/* pages of a generation are alike: for KSM */
 	struct cell *cell_of;
 };
 
 struct shared {
-	atomic_bool stop, failed;
+	atomic_bool ready, stop, failed;
+	atomic_bool late;		/* from now on what was done too seldom */
+	bool can[MAX_OPS];
+	long floor, vmpte;		/* in the end, in kB */
 	atomic_long count[MAX_OPS];
+	atomic_int alone[3];		/* held by who does something that one does at a time */
+	pid_t pid;			/* of the process whose pages all are after */
 	char failure[400];
 	struct {
 		atomic_long beat;	/* operations begun */
 		atomic_int op;		/* the one that is going on */
-	} worker[MAX_WORKERS];
-	struct cell cells[6][MAX_CELLS];
+	} worker[WORKERS];
+	struct cell cells[MAX_REGIONS][MAX_CELLS];
 };
 
 static struct shared *shared;
@@ -56,6 +67,8 @@ static inline uint64_t rnd(uint64_t *state)
 }
 
 struct worker {
+	struct uring ring;		/* for threads, if there is such a thing */
+	int file;			/* a page for each worker */
 	int index;
 	bool process;			/* has an mm of its own */
 	uint64_t choice, dice;
@@ -126,6 +139,21 @@ static inline bool cells_lock(struct region *r, long i, long n)
 	return true;
 }
 
+/* What one does at a time: it is not waited for. */
+enum { ALONE_SWAP, ALONE_SETTINGS, ALONE_TRACE };
+
+static inline bool alone(int what)
+{
+	int zero = 0;
+
+	return atomic_compare_exchange_strong(&shared->alone[what], &zero, 1);
+}
+
+static inline void together(int what)
+{
+	atomic_store(&shared->alone[what], 0);
+}
+
 /* @n cells in a row, aligned, all locked; -1 when none was to be had. */
 static inline long pick(struct worker *w, struct region *r, long n)
 {
@@ -140,13 +168,19 @@ static inline long pick(struct worker *w, struct region *r, long n)
 	return -1;
 }
 
+/* What a page of a generation begins with */
+static inline uint64_t mark_for(struct region *r, long i, int k, uint32_t gen)
+{
+	return mark_of(r->same ? NULL : slot_at(r, i, k), gen);
+}
+
 static inline bool value_ok(struct region *r, long i, int k, uint64_t value)
 {
 	struct cell *c = &r->cell_of[i];
 
 	if (!c->gen[k])
 		return !value;
-	if (value == mark_of(slot_at(r, i, k), c->gen[k]))
+	if (value == mark_for(r, i, k, c->gen[k]))
 		return true;
 	return (c->maybe & (1 << k)) && !value;
 }
@@ -177,9 +211,10 @@ static inline void put(struct worker *w, struct region *r, long i, int k)
 {
 	struct cell *c = &r->cell_of[i];
 
-	c->gen[k] = ++w->gen;
+	/* pages that are alike have few generations, or none would meet another */
+	c->gen[k] = r->same ? 1 + dice(w, 3) : ++w->gen;
 	c->maybe &= ~(1 << k);
-	*(volatile uint64_t *)slot_at(r, i, k) = mark_of(slot_at(r, i, k), c->gen[k]);
+	*(volatile uint64_t *)slot_at(r, i, k) = mark_for(r, i, k, c->gen[k]);
 }
 
 static inline void put_some(struct worker *w, struct region *r, long i)

@@ -11,9 +11,9 @@
 /*
  * Four cells share a table in the anonymous and in the shared region. The huge
  * one may have huge pages. Cells of `moved' are armed now and then, and get
- * pages from `source'.
+ * pages from `source'. Pages of `alike' are, and KSM merges them.
  */
-enum { ANON, SHARED, FILE_CUT, HUGE_PAGES, MOVED, SOURCE, REGIONS };
+enum { ANON, SHARED, FILE_CUT, HUGE_PAGES, MOVED, SOURCE, ALIKE, REGIONS };
 
 static struct region region[REGIONS] = {
 	[ANON]		= { "anon", .cells = 256, .cell = 512 * KiB },
@@ -22,18 +22,43 @@ static struct region region[REGIONS] = {
 	[HUGE_PAGES]	= { "huge", .cells = 16, .cell = TABLE_SPAN },
 	[MOVED]		= { "moved", .cells = 32, .cell = TABLE_SPAN },
 	[SOURCE]	= { "source", .cells = 32, .cell = TABLE_SPAN },
+	[ALIKE]		= { "alike", .cells = 32, .cell = 512 * KiB, .same = true },
 };
 
 static struct region *const anon = &region[ANON], *const shm = &region[SHARED],
 	*const cut = &region[FILE_CUT], *const huge = &region[HUGE_PAGES],
-	*const moved = &region[MOVED], *const source = &region[SOURCE];
+	*const moved = &region[MOVED], *const source = &region[SOURCE],
+	*const alike = &region[ALIKE];
 static int uffd = -1;
 
 /* What an operation was: done and right, not possible this time, or wrong. */
 enum outcome { DONE, NOT_NOW, WRONG };
 
+/*
+ * Where allocations are made to fail, whatever is asked for may fail, and is asked
+ * for again: true if it failed for another reason, or all the time.
+ */
+static bool faults;
+
+#define TRIED(call) ({							\
+	int __tries = 0;						\
+	bool __failed;							\
+									\
+	do {								\
+		errno = 0;						\
+		__failed = (call);					\
+	} while (__failed && faults && __tries++ < 1000 &&		\
+		 (errno == ENOMEM || errno == EFAULT || errno == EIO ||	\
+		  !errno));						\
+	__failed;							\
+})
+
+/* The same for what gives -errno */
+#define TRIED_ERR(err, call)						\
+	TRIED(((err) = (call)) < 0 && ((errno = -(err)), true))
+
 #define MUST(call, what) do {						\
-	if (call) {							\
+	if (TRIED(call)) {						\
 		fail(w, "%s: %s", what, strerror(errno));		\
 		return WRONG;						\
 	}								\
@@ -51,8 +76,8 @@ static bool present(struct worker *w, struct region *r, long i)
 
 	if (!c->absent)
 		return true;
-	if (!map_at(cell_at(r, i), r->cell, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0))
+	if (TRIED(!map_at(cell_at(r, i), r->cell, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)))
 		return fail(w, "mmap of %s cell %ld: %s", r->name, i, strerror(errno));
 	c->absent = false;
 	forget(r, i);
@@ -164,7 +189,7 @@ static void child_life(struct worker *w, long i, long n)
 	for (j = 0; j < n; j++) {
 		if (!check(w, anon, i + j))
 			_exit(1);
-		if (madvise(cell_at(anon, i + j), anon->cell / 2, MADV_DONTNEED))
+		if (TRIED(madvise(cell_at(anon, i + j), anon->cell / 2, MADV_DONTNEED)))
 			_exit(2);
 		*(volatile uint64_t *)slot_at(anon, i + j, SLOTS - 1) = 1;
 	}
@@ -190,10 +215,9 @@ static enum outcome op_fork(struct worker *w)
 		CHECKED(present(w, anon, i + j) && check(w, anon, i + j));
 		put_some(w, anon, i + j);
 	}
-	pid = fork();
+	MUST((pid = fork()) < 0, "fork");
 	if (!pid)
 		child_life(w, i, n);
-	MUST(pid < 0, "fork");
 	MUST(waitpid(pid, &status, 0) != pid, "waitpid");
 	if (status) {
 		fail(w, "a forked child ended with status %#x, see child_life()", status);
@@ -260,8 +284,10 @@ static enum outcome op_collapse(struct worker *w)
 	put_some(w, huge, i);
 	/* It may find a page busy or no memory: that is its right. */
 	if (madvise(cell_at(huge, i), huge->cell, MADV_COLLAPSE) &&
-	    errno != EAGAIN && errno != EBUSY && errno != ENOMEM && errno != EINVAL)
-		MUST(true, "MADV_COLLAPSE");
+	    errno != EAGAIN && errno != EBUSY && errno != ENOMEM && errno != EINVAL) {
+		fail(w, "MADV_COLLAPSE: %s", strerror(errno));
+		return WRONG;
+	}
 	CHECKED(check(w, huge, i));
 	put_some(w, huge, i);
 	MUST(madvise(slot_at(huge, i, k), PAGE, MADV_DONTNEED), "MADV_DONTNEED in a huge page");
@@ -386,7 +412,7 @@ static enum outcome op_pagemap(struct worker *w)
 
 	for (k = 0; k < SLOTS; k++) {
 		if (c->gen[k] && !(c->maybe & (1 << k)) &&
-		    !(pagemap(0, slot_at(anon, i, k)) & (PM_PRESENT | PM_SWAPPED))) {
+		    TRIED(!(pagemap(0, slot_at(anon, i, k)) & (PM_PRESENT | PM_SWAPPED)))) {
 			fail(w, "pagemap misses anon cell %ld page %d", i, k);
 			return WRONG;
 		}
@@ -414,88 +440,36 @@ static enum outcome op_mincore(struct worker *w)
 /* All of the address space is walked, as monitors do. */
 static enum outcome op_smaps(struct worker *w)
 {
-	int fd = open(dice(w, 2) ? "/proc/self/smaps" : "/proc/self/smaps_rollup",
-		      O_RDONLY | O_CLOEXEC);
+	const char *file = dice(w, 2) ? "/proc/self/smaps" : "/proc/self/smaps_rollup";
 	ssize_t n;
+	int fd;
 
-	MUST(fd < 0, "open smaps");
-	while ((n = read(fd, w->page, sizeof(w->page))) > 0 && !atomic_load(&shared->stop))
-		;
-	MUST(n < 0, "read smaps");
+	MUST((fd = open(file, O_RDONLY | O_CLOEXEC)) < 0, "open smaps");
+	do
+		MUST((n = read(fd, w->page, sizeof(w->page))) < 0, "read smaps");
+	while (n > 0 && !atomic_load(&shared->stop));
 	close(fd);
 	return DONE;
 }
 
-/* userfaultfd: arm a cell, put a page there, disarm it. */
-static int uffd_put(struct worker *w, char *to, char *from, uint64_t want)
+/* KSM merges what is alike, and a write parts it again. */
+static enum outcome op_alike(struct worker *w)
 {
-	long end = now_ms() + 20000 * scale;
-	int err;
+	PICK(alike, i);
 
-	do {
-		if (from) {
-			/* Written again: a fork shares it, and that cannot be moved. */
-			*(volatile uint64_t *)from = want;
-			err = uffd_move(uffd, to, from, 0);
-		} else {
-			*(uint64_t *)w->page = want;
-			err = uffd_copy(uffd, to, w->page, 0);
-		}
-	} while ((err == -EAGAIN || err == -EBUSY) && now_ms() < end);
-	return err;
-}
-
-static enum outcome uffd_round(struct worker *w, bool move)
-{
-	PICK(moved, i);
-	struct uffdio_range range = { (uintptr_t)cell_at(moved, i), moved->cell };
-	int k = dice(w, SLOTS), err;
-	char *to = slot_at(moved, i, k);
-	long j = -1;
-
-	if (move) {
-		j = pick(w, source, 1);
-		if (j < 0) {
-			cell_unlock(moved, i);
-			return NOT_NOW;
-		}
+	put_some(w, alike, i);
+	CHECKED(check(w, alike, i));
+	switch (dice(w, 4)) {
+	case 0:
+		MUST(madvise(cell_at(alike, i), alike->cell, MADV_DONTNEED), "MADV_DONTNEED");
+		forget(alike, i);
+		break;
+	case 1:
+		MUST(madvise(cell_at(alike, i), alike->cell, MADV_UNMERGEABLE),
+		     "MADV_UNMERGEABLE");
+		MUST(madvise(cell_at(alike, i), alike->cell, MADV_MERGEABLE), "MADV_MERGEABLE");
 	}
-	MUST(madvise(to, moved->stride, MADV_DONTNEED), "MADV_DONTNEED");
-	err = uffd_register(uffd, (void *)range.start, range.len, UFFDIO_REGISTER_MODE_MISSING);
-	moved->cell_of[i].gen[k] = ++w->gen;
-	if (!err)
-		err = uffd_put(w, to, move ? slot_at(source, j, k) : NULL,
-			       mark_of(to, w->gen));
-	if (err) {
-		fail(w, "userfaultfd %s: %s", move ? "UFFDIO_MOVE" : "UFFDIO_COPY", strerror(-err));
-		return WRONG;
-	}
-	MUST(ioctl(uffd, UFFDIO_UNREGISTER, &range), "UFFDIO_UNREGISTER");
-	if (move) {
-		if (dice(w, 2) && *(volatile uint64_t *)slot_at(source, j, k)) {
-			fail(w, "UFFDIO_MOVE left the page in its old place");
-			return WRONG;
-		}
-		MUST(madvise(cell_at(source, j), source->cell, MADV_DONTNEED), "MADV_DONTNEED");
-		cell_unlock(source, j);
-	}
-	CHECKED(check(w, moved, i));
-	if (dice(w, 2)) {
-		MUST(madvise(cell_at(moved, i), moved->cell, MADV_DONTNEED), "MADV_DONTNEED");
-		forget(moved, i);
-	}
-	cell_unlock(moved, i);
-	return DONE;
-}
-
-static enum outcome op_uffd_copy(struct worker *w)
-{
-	return uffd < 0 ? NOT_NOW : uffd_round(w, false);
-}
-
-static enum outcome op_uffd_move(struct worker *w)
-{
-	return uffd < 0 ? NOT_NOW : uffd_round(w, true);
+	return done(w, alike, i);
 }
 
 /* A moment in which nothing happens but what the scanner does */
@@ -504,37 +478,5 @@ static enum outcome op_rest(struct worker *w)
 	nap_ms(1 + dice(w, 8));
 	return DONE;
 }
-
-static const struct {
-	const char *name;
-	enum outcome (*fn)(struct worker *w);
-	int weight;
-	bool process;		/* workers with an mm of their own do it, too */
-} ops[] = {
-	{ "touch",		op_touch,		60, true },
-	{ "read",		op_read,		12, true },
-	{ "populate",		op_populate,		8, false },
-	{ "dontneed-page",	op_dontneed_page,	12, false },
-	{ "dontneed-cell",	op_dontneed_cell,	16, false },
-	{ "dontneed-tables",	op_dontneed_tables,	24, false },
-	{ "free",		op_free,		12, false },
-	{ "fork",		op_fork,		12, false },
-	{ "mremap",		op_mremap,		12, false },
-	{ "munmap",		op_munmap,		12, false },
-	{ "mprotect",		op_mprotect,		12, false },
-	{ "collapse",		op_collapse,		10, false },
-	{ "huge-fault",		op_huge_fault,		10, false },
-	{ "process-vm",		op_process_vm,		12, false },
-	{ "vmsplice",		op_vmsplice,		12, false },
-	{ "punch-hole",		op_punch,		12, true },
-	{ "shared-dontneed",	op_shared_dontneed,	12, true },
-	{ "truncate",		op_truncate,		6, true },
-	{ "pagemap",		op_pagemap,		12, false },
-	{ "mincore",		op_mincore,		12, false },
-	{ "smaps",		op_smaps,		8, false },
-	{ "uffd-copy",		op_uffd_copy,		12, false },
-	{ "uffd-move",		op_uffd_move,		12, false },
-	{ "rest",		op_rest,		6, true },
-};
 
 #endif /* PTFREE_TESTS_TORTURE_OPS_H */

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The process that stays outside of torture.c: it gets the machine ready, watches,
+ * and tells how it went, and whether all page tables came back in the end.
+ */
+#ifndef PTFREE_TESTS_TORTURE_WATCH_H
+#define PTFREE_TESTS_TORTURE_WATCH_H
+
+#include "torture_list.h"
+
+#define WINDOWS		"/sys/kernel/debug/freept/windows"
+#define WINDOW_DELAY	"/sys/kernel/debug/freept/delay_us"
+#define MM		"/sys/kernel/mm/"
+
+/*
+ * Race windows, as mm/freept_debug.c names them; and those in which what was seen
+ * before has to have changed now and then, or nobody was there to race with.
+ */
+static const struct {
+	const char *name;
+	bool changes;
+} windows[] = {
+	{ "found", true }, { "unmarked", false }, { "empty", false }, { "looked", true },
+	{ "unlinked", false }, { "flushed", false }, { "removed", false }, { "walker", true },
+};
+#define NR_WINDOWS	ARRAY_SIZE(windows)
+
+static bool only;	/* some operations: others than these are no failure */
+
+static bool option(int argc, char **argv, const char *name)
+{
+	int i;
+
+	for (i = 1; i < argc; i++)
+		if (!strcmp(argv[i], name))
+			return true;
+	return false;
+}
+
+static const char *option_text(int argc, char **argv, const char *name)
+{
+	int i;
+
+	for (i = 1; i < argc - 1; i++)
+		if (!strcmp(argv[i], name))
+			return argv[i + 1];
+	return NULL;
+}
+
+static void number(int argc, char **argv, const char *name, long *value)
+{
+	const char *text = option_text(argc, argv, name);
+
+	if (text)
+		*value = strtol(text, NULL, 0);
+}
+
+/* The tortured process says why it could not begin. */
+static int __attribute__((format(printf, 1, 2))) say_failure(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(shared->failure, sizeof(shared->failure), fmt, args);
+	va_end(args);
+	atomic_store(&shared->failed, true);
+	return 1;
+}
+
+static bool in_list(const char *list, const char *name)
+{
+	size_t len = strlen(name);
+	const char *at = list;
+
+	while ((at = strstr(at, name))) {
+		if ((at == list || at[-1] == ',') && (!at[len] || at[len] == ','))
+			return true;
+		at += len;
+	}
+	return false;
+}
+
+static void make_groups(void)
+{
+	if (!have_pt() || cg_clear(GROUP) || cg_make_parent(GROUP) || cg_make(GROUP "/a") ||
+	    cg_make(GROUP "/b") || cg_make(GROUP "/oom") || cg_make(GROUP "/ptoom"))
+		return;
+	/* Over it all the time: the worker goes through its processes, too. */
+	pt_limit(GROUP "/b", PT_HIGH, 64 * KiB);
+	cg_write(GROUP "/oom", "memory.max", "2M");
+	cg_write(GROUP "/oom", "memory.swap.max", "0");
+	pt_limit(GROUP "/ptoom", PT_MAX, 128 * KiB);
+}
+
+static bool prepare(const char *list, long delay)
+{
+	size_t i;
+
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (shared == MAP_FAILED)
+		return false;
+	only = list;
+	for (i = 0; i < ARRAY_SIZE(ops); i++)
+		shared->can[i] = !list || in_list(list, ops[i].name);
+	thp_set("madvise");
+	thp_allow(true);
+	write_long(MM "transparent_hugepage/khugepaged/scan_sleep_millisecs", 10);
+	write_long(MM "transparent_hugepage/khugepaged/alloc_sleep_millisecs", 10);
+	write_long(MM "ksm/sleep_millisecs", 20);
+	write_long(MM "ksm/pages_to_scan", 500);
+	write_long(MM "ksm/run", 1);
+	/* A list of tasks for each kill would drown the console. */
+	write_long("/proc/sys/vm/oom_dump_tasks", 0);
+	make_groups();
+	if (!swap_on())
+		printf("# no swap on " DISK ": %s\n", strerror(errno));
+	write_text(WINDOWS, "0");
+	write_long(WINDOW_DELAY, delay);
+	return true;
+}
+
+static bool all_done(long min)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(ops); i++)
+		if (shared->can[i] && atomic_load(&shared->count[i]) < min)
+			return false;
+	return true;
+}
+
+/*
+ * Wait for the end, say now and then how it goes, notice who is stuck. How the
+ * tortured process ended, as waitpid() puts it.
+ */
+static int watch(pid_t pid, long seconds, uint64_t seed, long min)
+{
+	long start = now_ms(), said = start, beat[WORKERS] = { 0 }, when[WORKERS];
+	long end = start + seconds * 1000, last = start + seconds * 7000, told = 0, total;
+	int i, status;
+
+	for (i = 0; i < WORKERS; i++)
+		when[i] = start;
+	while (waitpid(pid, &status, WNOHANG) != pid) {
+		nap_ms(100);
+		if (now_ms() > end)
+			atomic_store(&shared->late, true);
+		if (now_ms() > last || (now_ms() > end && all_done(min)))
+			atomic_store(&shared->stop, true);
+		/* It would leave us alone, as what it frees comes back: told anew, it does not. */
+		if (!(++told % 10) && alone(ALONE_SETTINGS)) {
+			scanner(2, 10, SIZE_MAX_MB);
+			together(ALONE_SETTINGS);
+		}
+		for (i = 0; atomic_load(&shared->ready) && i < WORKERS; i++) {
+			long b = atomic_load(&shared->worker[i].beat);
+
+			if (b != beat[i] || atomic_load(&shared->stop)) {
+				beat[i] = b;
+				when[i] = now_ms();
+			} else if (now_ms() > when[i] + 60000 * scale) {
+				int op = atomic_load(&shared->worker[i].op);
+
+				printf("Bail out! worker %d has been in %s for %ld s, seed %lu\n",
+				       i, ops[op].name, 60 * scale, seed);
+				fflush(stdout);
+				_exit(1);
+			}
+		}
+		if (now_ms() > said + 10000) {
+			said = now_ms();
+			for (total = 0, i = 0; i < WORKERS; i++)
+				total += beat[i];
+			printf("# %ld s: %ld operations, ptfree %ld%s\n", (said - start) / 1000,
+			       total, vmstat("ptfree"),
+			       atomic_load(&shared->late) ? ", those too seldom so far" : "");
+			fflush(stdout);
+		}
+	}
+	printf("# ended after %ld s\n", (now_ms() - start) / 1000);
+	return status;
+}
+
+static void report_windows(long min)
+{
+	static char text[4096];
+	char *line, *rest = text;
+	size_t i;
+
+	if (read_text(WINDOWS, text, sizeof(text)) <= 0) {
+		for (i = 0; i < NR_WINDOWS; i++)
+			ksft_test_result_skip("window %s: no CONFIG_FREEPT_DEBUG\n",
+					      windows[i].name);
+		return;
+	}
+	for (i = 0; i < NR_WINDOWS; i++) {
+		long entered = 0, delayed = 0, changed = 0;
+		char name[32] = "";
+
+		line = strsep(&rest, "\n");
+		if (line)
+			sscanf(line, "%31s %ld %ld %ld", name, &entered, &delayed, &changed);
+		ksft_test_result(!strcmp(name, windows[i].name) && entered >= min && delayed &&
+				 (changed || !windows[i].changes),
+				 "window %s: entered %ld times, at least %ld, prolonged %ld, raced %ld\n",
+				 windows[i].name, entered, min, delayed, changed);
+	}
+}
+
+static void report(int status, long seed, long min, const long *before)
+{
+	bool failed = atomic_load(&shared->failed);
+	size_t i;
+
+	write_long(WINDOW_DELAY, 0);
+	ksft_test_result(!failed, "every page is what it must be\n");
+	if (failed)
+		printf("# %s; seed %ld reproduces the choice of operations\n", shared->failure,
+		       seed);
+	ksft_test_result(!status, "the tortured processes ended well, status %#x\n", status);
+
+	/* An operation that was not done is not tested, on the lean side of luck. */
+	for (i = 0; i < ARRAY_SIZE(ops); i++) {
+		long n = atomic_load(&shared->count[i]);
+
+		if (shared->can[i])
+			ksft_test_result(n >= min, "%s: %ld times, at least %ld\n", ops[i].name,
+					 n, min);
+		else
+			ksft_test_result_skip("%s: %s\n", ops[i].name, only ? "not asked for" :
+					      ops[i].without);
+	}
+	for (i = 0; i < ARRAY_SIZE(activities); i++) {
+		const struct activity *a = &activities[i];
+		long n = activity(a) - before[i];
+
+		if (only || (a->can && !a->can()))
+			ksft_test_result_skip("%s: %s\n", a->name, only ? "not asked for" :
+					      a->without);
+		else
+			ksft_test_result(n >= a->least, "%s grew by %ld, at least %ld\n", a->name,
+					 n, a->least);
+	}
+	report_windows(only ? 1 : min);
+	if (failed || status || expectation != EXPECT_FREED) {
+		ksft_test_result_skip("the floor: nothing to be measured\n");
+		ksft_test_result_skip("what is left: nothing to be measured\n");
+		ksft_test_result_skip("memory.stat: nothing to be measured\n");
+		return;
+	}
+	ksft_test_result(shared->vmpte <= shared->floor, "VmPTE %ld kB at the end, floor %ld kB\n",
+			 shared->vmpte, shared->floor);
+	ksft_test_result(pt_current(GROUP) < 0 || wait_current_below(GROUP, 0, SETTLE_MS),
+			 "all page tables came back: %ld bytes are left\n", pt_current(GROUP));
+	ksft_test_result(pt_current(GROUP) < 0 || wait_stat_equal(GROUP),
+			 "memory.stat agrees\n");
+}
+
+#endif /* PTFREE_TESTS_TORTURE_WATCH_H */
