@@ -13,6 +13,12 @@
 #include <linux/mmu_notifier.h>
 #include <linux/prctl.h>
 
+#ifdef CONFIG_X86
+/* those of freept.c are made already */
+#undef CREATE_TRACE_POINTS
+#include <trace/events/tlb.h>
+#endif
+
 /* Unlink all that is empty of the FK_TABLES tables at @addr, in one batch */
 static void fk_unlink(unsigned long addr, struct freept_control *fc)
 {
@@ -274,11 +280,13 @@ static void fk_dax(struct kunit *test)
 }
 #endif
 
-#if defined(CONFIG_MMU_NOTIFIER) && defined(CONFIG_SMP)
+#if defined(CONFIG_SMP) && (defined(CONFIG_X86) || defined(CONFIG_MMU_NOTIFIER))
 
-/* Who listens to what the flush of a batch tells an IOMMU that shares the tables */
+/* Who listens to the flushes of a batch, and to what secondary MMUs are told */
 struct fk_listener {
 	struct mmu_notifier mn;
+	struct mm_struct *mm;
+	struct task_struct *task;
 	unsigned long addr;		/* of FK_TABLES tables */
 	struct page *table[FK_TABLES];
 	spinlock_t *pml;		/* of the PMD table */
@@ -291,32 +299,75 @@ struct fk_listener {
 	bool destructed;		/* or after a table was given up */
 };
 
-static void fk_heard_flush(struct mmu_notifier *mn, struct mm_struct *mm,
-			   unsigned long start, unsigned long end)
+static void fk_heard_flush(struct fk_listener *l, bool whole, bool too_small)
 {
-	struct fk_listener *l = container_of(mn, struct fk_listener, mn);
 	unsigned int i;
 
 	l->nr_flushes++;
-	l->nr_whole += !start && end == -1UL;
-	l->too_small |= start > l->addr || end < l->addr + FK_TABLES * PMD_SIZE;
+	l->nr_whole += whole;
+	l->too_small |= too_small;
 	l->unlocked |= !spin_is_locked(l->pml);
 	for (i = 0; i < FK_TABLES; i++) {
-		l->linked |= !pmd_none(*mm_find_pmd(mm, l->addr + i * PMD_SIZE));
+		l->linked |= !pmd_none(*mm_find_pmd(l->mm, l->addr + i * PMD_SIZE));
 		l->destructed |= !PageTable(l->table[i]);
 	}
 }
 
-static int fk_heard_range(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
+#ifdef CONFIG_X86
+/* By the tracepoint: an IOMMU need not be there */
+static void fk_traced_flush(void *data, int reason, unsigned long pages)
+{
+	struct fk_listener *l = data;
+
+	if (current != l->task || reason != TLB_LOCAL_MM_SHOOTDOWN)
+		return;
+	fk_heard_flush(l, pages == TLB_FLUSH_ALL,
+		       pages != TLB_FLUSH_ALL && pages < FK_TABLES);
+}
+
+static int fk_listen_start(struct fk_listener *l)
+{
+	return register_trace_tlb_flush(fk_traced_flush, l);
+}
+
+static void fk_listen_stop(struct fk_listener *l)
+{
+	unregister_trace_tlb_flush(fk_traced_flush, l);
+	tracepoint_synchronize_unregister();
+}
+#else
+static int fk_listen_start(struct fk_listener *l)
+{
+	return 0;
+}
+
+static void fk_listen_stop(struct fk_listener *l)
+{
+}
+#endif
+
+#ifdef CONFIG_MMU_NOTIFIER
+static void fk_told_flush(struct mmu_notifier *mn, struct mm_struct *mm,
+			  unsigned long start, unsigned long end)
+{
+	struct fk_listener *l = container_of(mn, struct fk_listener, mn);
+
+	if (!IS_ENABLED(CONFIG_X86))
+		fk_heard_flush(l, !start && end == -1UL,
+			       start > l->addr || end < l->addr + FK_TABLES * PMD_SIZE);
+}
+
+static int fk_told_range(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
 	container_of(mn, struct fk_listener, mn)->nr_ranges++;
 	return 0;
 }
 
 static const struct mmu_notifier_ops fk_listener_ops = {
-	.arch_invalidate_secondary_tlbs = fk_heard_flush,
-	.invalidate_range_start = fk_heard_range,
+	.arch_invalidate_secondary_tlbs = fk_told_flush,
+	.invalidate_range_start = fk_told_range,
 };
+#endif
 
 /* Unlink a batch of FK_TABLES empty tables at l->addr, and listen */
 static void fk_listen(struct kunit *test, struct fk_listener *l)
@@ -325,13 +376,21 @@ static void fk_listen(struct kunit *test, struct fk_listener *l)
 	pmd_t *pmd = mm_find_pmd(current->mm, l->addr);
 	unsigned int i;
 
+	l->mm = current->mm;
+	l->task = current;
 	l->pml = pmd_lockptr(current->mm, pmd);
 	for (i = 0; i < FK_TABLES; i++)
 		l->table[i] = pmd_page(pmd[i]);
+#ifdef CONFIG_MMU_NOTIFIER
 	l->mn.ops = &fk_listener_ops;
 	KUNIT_ASSERT_EQ(test, mmu_notifier_register(&l->mn, current->mm), 0);
+#endif
+	KUNIT_EXPECT_EQ(test, fk_listen_start(l), 0);
 	fk_unlink(l->addr, &fc);
+	fk_listen_stop(l);
+#ifdef CONFIG_MMU_NOTIFIER
 	mmu_notifier_unregister(&l->mn, current->mm);
+#endif
 
 	KUNIT_EXPECT_EQ(test, fc.nr_freed, FK_TABLES);
 	KUNIT_EXPECT_FALSE(test, l->too_small);
@@ -372,12 +431,12 @@ static void fk_flush_pending(struct kunit *test)
 
 static void fk_flush(struct kunit *test)
 {
-	kunit_skip(test, "no MMU notifiers in this configuration");
+	kunit_skip(test, "nobody tells of flushes in this configuration");
 }
 
 static void fk_flush_pending(struct kunit *test)
 {
-	kunit_skip(test, "no MMU notifiers in this configuration");
+	kunit_skip(test, "nobody tells of flushes in this configuration");
 }
 
 #endif

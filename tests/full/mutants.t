@@ -11,16 +11,18 @@ begins with
 	Test: kunit CASE, or a program of tests/ with its arguments
 	Window: a patch in tests/mutants/windows that makes the moment longer in which
 		it matters; the test must pass with it alone (optional)
+	Kernel: debug, or mutants, for that of configs/mutants.config, where the lean one
+		does not notice (optional)
 	Boot: more words for the command line of the kernel (optional)
 	Needs: more arguments for scripts/vm (optional)
 
-For each, the kernel of configs/mutants.config is built with the patch, and the test
-is run: it has to fail. The same test has to pass without the patch. What is done is
+For each, the kernel is built with the patch, and the test is run: it has to fail. The same test has to pass without the patch. What is done is
 remembered below build/mutants, and not done again until one of the files changes that
 it depends on. The table in tests/mutants/README.md is written anew.
 
 	MUTANTS="NAME..."	only those (with * and so on)
 	MUTANTS_MINUTES=N	no mutant is begun after so many minutes (50)
+	MUTANTS_NICE=N		for the compiler (0)
 """
 
 import fnmatch
@@ -45,6 +47,7 @@ MUTANTS = os.path.join(TOP, "tests/mutants")
 OWN_DIRS = ("mm", "include", "Documentation")
 MINUTES = float(os.environ.get("MUTANTS_MINUTES") or 50)
 MOST_REASONS = 5
+NICE = os.environ.get("MUTANTS_NICE") or "0"
 START = time.monotonic()
 
 
@@ -108,7 +111,9 @@ class Mutant(Patch):
 		self.window = Patch(os.path.join(MUTANTS, "windows", self["Window"] + ".patch")) \
 			if self["Window"] else None
 		# What decides whether the same test was run before
-		self.control = "|".join((self["Test"], self["Window"], self["Boot"], self["Needs"]))
+		self.kernel = self["Kernel"] or "lean"
+		self.control = "|".join((self["Test"], self["Window"], self.kernel, self["Boot"],
+					 self["Needs"]))
 
 	def sources(self):
 		"""Of the test, as hashes."""
@@ -134,7 +139,7 @@ def digest(paths):
 
 def kernel_digest():
 	paths = glob.glob(os.path.join(TOP, "patches/linux-6.12/*"))
-	paths += [os.path.join(TOP, "configs", name + ".config") for name in ("lean", "mutants")]
+	paths += [os.path.join(TOP, "configs", name + ".config") for name in ("lean", "debug", "mutants")]
 	for folder in ("mm", "include"):
 		for where, _, names in os.walk(os.path.join(TOP, folder)):
 			paths += [os.path.join(where, n) for n in names if "kunit" not in n]
@@ -179,9 +184,11 @@ def apply(patch):
 			raise Failure(f"{patch.name} does not apply to {name}")
 
 
-def build():
-	_, code = run(["scripts/kernel", "mutants"],
-		      EXTRA_CONFIG=read(os.path.join(TOP, "configs/mutants.config")))
+def build(kernel):
+	env = {}
+	if kernel == "mutants":
+		env["EXTRA_CONFIG"] = read(os.path.join(TOP, f"configs/{kernel}.config"))
+	_, code = run(["nice", "-n", NICE, "scripts/kernel", kernel], **env)
 	if code:
 		raise Failure("does not build, see above")
 
@@ -193,7 +200,7 @@ TRACE = re.compile(r"not ok|EXPECTATION FAILED|vm: |Bail out|# .*(BUG|WARNING|po
 
 def test(mutant):
 	"""Returns None if it passes, or the first thing that went wrong."""
-	words = ["tests/run", "--kernel", "mutants", "--timeout", "400", "--silence", "120",
+	words = ["tests/run", "--kernel", mutant.kernel, "--timeout", "400", "--silence", "120",
 		 "--append", "page_poison=1"]
 	for text in (mutant["Boot"],):
 		if text:
@@ -245,7 +252,7 @@ def try_one(patches, mutant):
 	try:
 		for patch in patches:
 			apply(patch)
-		build()
+		build(mutant.kernel)
 		return test(mutant)
 	finally:
 		restore()
@@ -332,7 +339,7 @@ def main():
 
 	# Does each test pass where nothing is broken?  Same window, one build.
 	controls = {}
-	for m in sorted(chosen, key=lambda m: m["Window"]):
+	for m in sorted(chosen, key=lambda m: (m.kernel, m["Window"])):
 		controls.setdefault(m.control, m)
 	built = None
 	for name, m in controls.items():
@@ -345,12 +352,12 @@ def main():
 		if late():
 			tap.result(False, what + ": not yet tried, run again")
 			continue
-		if built != m["Window"]:
+		if built != (m.kernel, m["Window"]):
 			restore()
 			if m.window:
 				apply(m.window)
-			build()
-			built = m["Window"]
+			build(m.kernel)
+			built = m.kernel, m["Window"]
 		how = test(m)
 		results.put("control " + name, key, passes=how is None)
 		tap.result(how is None, what + (f": {how}" if how else ""))
