@@ -396,6 +396,7 @@ static bool freept_unlink_one(struct mm_struct *mm, pmd_t *pmd, spinlock_t *pml,
 		rcu_read_lock();
 		memcg_pt_unlinked(folio_memcg(ptdesc_folio(pt)), 1);
 		rcu_read_unlock();
+		lockdep_assert_held(ptl);	/* and has been since the look */
 		pmd_clear(pmd);
 	}
 	if (ptl != pml)

@@ -435,6 +435,8 @@ static void fk_late_mark(struct kunit *test)
 		pagetable_free(pt[i]);
 }
 
+#include "freept_kunit_order.c"
+
 static struct kunit_case fk_cases[] = {
 	KUNIT_CASE(fk_all_empty),
 	KUNIT_CASE(fk_one_entry),
@@ -447,6 +449,7 @@ static struct kunit_case fk_cases[] = {
 	KUNIT_CASE(fk_rcu),
 	KUNIT_CASE(fk_refault),
 	KUNIT_CASE(fk_young),
+	FK_ORDER_CASES,
 	{}
 };
 

@@ -338,6 +338,25 @@ TEST_F(group, page_cache_takes_its_part)
 	cg_child_end(&reader);
 }
 
+/* What was freed counts as reclaimed: whoever has asked for it is told so. */
+TEST_F(group, reclaim_counts_them)
+{
+	struct cg_child sleeper = { 0 };
+	long before;
+
+	if (expectation == EXPECT_STOCK)
+		SKIP(return, "nothing to reclaim");
+	ASSERT_EQ(0, start(&sleeper, INNER, MANY));
+	ASSERT_EQ(0, order(&sleeper, 'L', MANY));
+	before = vmpte_kb(sleeper.pid);
+	ASSERT_LE(MANY * TABLE_KB, before);
+	EXPECT_EQ(kills() ? -EAGAIN : 0, cg_write(GROUP, "memory.reclaim", "8M"));
+	if (!kills()) {
+		EXPECT_GE(before - 4096, vmpte_kb(sleeper.pid));
+	}
+	cg_child_end(&sleeper);
+}
+
 /* What memory is there in the machine, in MiB? */
 static long total_mb(void)
 {

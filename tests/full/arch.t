@@ -1,0 +1,241 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+# covers: mm include patches/linux-6.12 configs tests/arch
+"""Other architectures, and another compiler.
+
+arm64, which has the feature: a kernel is cross-built and booted in QEMU, runs the
+engine's KUnit tests and the functional tests. i386 (PAE, page tables in high memory),
+riscv, s390 and powerpc, which do not have it: what the series touches compiles
+without a warning, and nothing of the feature is in it. clang compiles it for x86_64.
+
+	ARCHS="arm64 i386 ..."	only those; "clang" is one of them
+"""
+
+import importlib.machinery
+import importlib.util
+import os
+import re
+import select
+import subprocess
+import sys
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.abspath(os.environ.get("BUILD") or os.path.join(TOP, "build"))
+ARCHS = (os.environ.get("ARCHS") or "arm64 i386 riscv s390 powerpc clang").split()
+PROGRAMS = ("empty", "shapes", "keep", "vanish", "ptreclaim", "forkskip")
+SILENCE, TIMEOUT = 240, 1800
+
+loader = importlib.machinery.SourceFileLoader("vm", os.path.join(TOP, "scripts/vm"))
+vm = importlib.util.module_from_spec(importlib.util.spec_from_loader("vm", loader))
+loader.exec_module(vm)
+
+# What the patches change, and those who use the headers that they change most
+TOUCHED = """mm/memory.o mm/mremap.o mm/filemap.o mm/pgtable-generic.o mm/page_vma_mapped.o
+	mm/vmscan.o mm/vmstat.o mm/madvise.o mm/mmap.o mm/rmap.o mm/gup.o mm/mlock.o
+	mm/oom_kill.o mm/memcontrol.o kernel/cgroup/cgroup.o kernel/fork.o kernel/exit.o
+	kernel/sys.o kernel/sched/core.o fs/proc/task_mmu.o"""
+OURS = """mm/freept.o mm/freept_vma.o mm/freept_hints.o mm/freept_scan.o mm/freept_user.o
+	mm/memcontrol-ptfree.o mm/memcontrol-ptbudget.o mm/memcontrol-ptreclaim.o
+	mm/memcontrol-ptpressure.o"""
+OTHERS = {
+	"i386": dict(more="mm/userfaultfd.o mm/khugepaged.o mm/huge_memory.o arch/x86/mm/ ",
+		     extra="# CONFIG_64BIT is not set\nCONFIG_X86_32=y\nCONFIG_HIGHMEM64G=y\n"
+			   "CONFIG_X86_PAE=y\nCONFIG_HIGHPTE=y",
+		     has=("CONFIG_X86_PAE=y", "CONFIG_HIGHPTE=y")),
+	"riscv": dict(more="mm/khugepaged.o arch/riscv/mm/", cross="riscv64-linux-gnu-",
+		      extra="CONFIG_MMU=y\nCONFIG_ARCH_RV64I=y", has=("CONFIG_64BIT=y",)),
+	"s390": dict(more="mm/khugepaged.o arch/s390/mm/", cross="s390x-linux-gnu-",
+		     extra="", has=("CONFIG_64BIT=y",)),
+	"powerpc": dict(more="mm/khugepaged.o arch/powerpc/mm/", cross="powerpc64le-linux-gnu-",
+			extra="CONFIG_PPC64=y\nCONFIG_PPC_BOOK3S_64=y\nCONFIG_CPU_LITTLE_ENDIAN=y\n"
+			      "CONFIG_PPC_RADIX_MMU=y", has=("CONFIG_PPC_BOOK3S_64=y",)),
+}
+
+
+def say(text):
+	for line in text.splitlines():
+		print("# " + line, flush=True)
+
+
+class Tap:
+	n = 0
+
+	def result(self, ok, text):
+		self.n += 1
+		print(f"{'ok' if ok else 'not ok'} {self.n} - {text}", flush=True)
+		return ok
+
+
+tap = Tap()
+
+
+def run(args, **env):
+	child = subprocess.Popen(args, cwd=TOP, text=True, errors="replace",
+		stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+		env=dict(os.environ, BUILD=env.pop("BUILD", BUILD), **env))
+	for line in child.stdout:
+		say(line.rstrip())
+	return child.wait()
+
+
+def build(name, targets, **env):
+	"""Compiled, and without a warning?"""
+	code = run(["scripts/kernel", name], TARGETS=" ".join(targets.split()), **env)
+	log = os.path.join(BUILD, f"log/kernel-{name}.log")
+	with open(log, errors="replace") as f:
+		wrong = [line for line in f if re.search(r"warning:|rror:|\*\*\*", line)]
+	say("".join(wrong[:8]))
+	return not code and not wrong
+
+
+def config(name):
+	with open(os.path.join(BUILD, name, ".config")) as f:
+		return f.read()
+
+
+def symbols(name, nm):
+	objects = [os.path.join(BUILD, name, o) for o in TOUCHED.split()]
+	got = subprocess.run([nm, *objects], stdout=subprocess.PIPE, text=True)
+	return re.findall(r"\S*(?:freept|memcg_pt)\S*", got.stdout)
+
+
+def other(arch):
+	how = OTHERS[arch]
+	name = "arch-" + arch
+	cross = how.get("cross", "")
+	ok = build(name, TOUCHED + " " + how["more"], KARCH=arch, CROSS_COMPILE=cross,
+		   EXTRA_CONFIG=how["extra"])
+	tap.result(ok, f"{arch}: what the series touches compiles without a warning")
+	lost = [line for line in how["has"] if line not in config(name)]
+	tap.result(not lost, f"{arch}: is configured as meant " + " ".join(lost))
+	tap.result("CONFIG_FREEPT=y" not in config(name), f"{arch}: the feature cannot be had")
+	left = symbols(name, cross + "nm")
+	tap.result(not left, f"{arch}: no symbol of it is left " + " ".join(left[:4]))
+
+
+def clang():
+	ok = build("arch-clang", TOUCHED + " mm/userfaultfd.o mm/khugepaged.o mm/huge_memory.o "
+		   "arch/x86/mm/tlb.o " + OURS, CC="clang", KFLAGS="LLVM=1")
+	tap.result(ok, "clang: what the series touches, and our files, compile without a warning")
+
+
+class Machine:
+	"""What one program in it said, as results of ours"""
+
+	def __init__(self):
+		self.name, self.bad, self.seen, self.ended = None, 0, 0, []
+
+	def line(self, text):
+		m = re.match(r"@@(begin|end) (\S+) ?(\d*)", text)
+		if m and m[1] == "begin":
+			self.name, self.bad, self.seen = m[2], 0, 0
+		elif m:
+			code = int(m[3] or 1)
+			if not self.seen or (code and not self.bad):
+				tap.result(False, f"arm64: {m[2]}: {self.seen} results, exit code {code}")
+			self.ended.append(m[2])
+			self.name = None
+		elif self.name:
+			m = re.match(r"(not )?ok \d+\s*-?\s*(.*)", text)
+			if m:
+				self.seen += 1
+				self.bad += bool(m[1])
+				tap.result(not m[1], f"arm64: {self.name}: {m[2]}")
+			elif text.startswith("#"):
+				print(text, flush=True)
+
+
+def boot(kernel, initrd):
+	"""Returns the programs that came to an end, and what went wrong or None."""
+	machine, lines = Machine(), []
+	words = "console=ttyAMA0 panic=-1 kunit.enable=1 kunit.filter_glob=freept* tests=" + \
+		":".join(PROGRAMS)
+	child = subprocess.Popen(["qemu-system-aarch64", "-nodefaults", "-no-reboot", "-display",
+		"none", "-machine", "virt", "-cpu", "cortex-a57", "-smp", "2", "-m", "2G",
+		"-accel", "tcg,thread=multi", "-serial", "stdio", "-kernel", kernel,
+		"-initrd", initrd, "-append", words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+	start = heard = time.monotonic()
+	rest, wrong = b"", None
+	log = open(os.path.join(BUILD, "log/arch-arm64.log"), "wb")
+	try:
+		while not wrong:
+			if not select.select([child.stdout], [], [], 5)[0]:
+				if time.monotonic() > heard + SILENCE:
+					wrong = "it is silent"
+				continue
+			got = os.read(child.stdout.fileno(), 65536)
+			if not got:
+				break
+			log.write(got)
+			heard = time.monotonic()
+			rest += got
+			*whole, rest = rest.split(b"\n")
+			for raw in whole:
+				text = raw.decode(errors="replace").rstrip("\r")
+				lines.append(text)
+				if vm.TROUBLE.search(text):
+					wrong = text
+				machine.line(text)
+			if heard > start + TIMEOUT:
+				wrong = "it takes too long"
+	finally:
+		child.kill()
+		child.wait()
+		log.close()
+	if wrong:
+		say("\n".join(lines[-30:]))
+	return machine.ended, wrong
+
+
+def arm64():
+	out = os.path.join(BUILD, "arm64")
+	cross = "aarch64-linux-gnu-"
+	with open(os.path.join(TOP, "configs/arm64.config")) as f:
+		extra = f.read()
+	ok = build("arch-arm64", "Image", KARCH="arm64", CROSS_COMPILE=cross, EXTRA_CONFIG=extra)
+	tap.result(ok, "arm64: the kernel compiles without a warning")
+	has = config("arch-arm64")
+	for line in ("CONFIG_FREEPT=y", "CONFIG_MEMCG_PTFREE=y", "CONFIG_FREEPT_KUNIT_TEST=y"):
+		tap.result(line in has, "arm64: has " + line)
+	code = run(["scripts/guest-tests"], BUILD=out, TREE=os.path.join(BUILD, "tree"),
+		   KARCH="arm64", CC=cross + "gcc", PROGRAMS=" ".join(PROGRAMS))
+	tap.result(not code, "arm64: the tests compile")
+	root = os.path.join(out, "root")
+	os.makedirs(os.path.join(root, "tests"), exist_ok=True)
+	os.makedirs(os.path.join(root, "dev"), exist_ok=True)
+	subprocess.run([cross + "gcc", "-O2", "-Wall", "-Wextra", "-static", "-o",
+			os.path.join(root, "init"), os.path.join(TOP, "tests/arch/init.c")], check=True)
+	for name in PROGRAMS:
+		path = os.path.join(out, "guest", name)
+		if os.path.exists(path):
+			subprocess.run(["cp", path, os.path.join(root, "tests", name)], check=True)
+	names = subprocess.run(["find", "."], cwd=root, stdout=subprocess.PIPE, check=True).stdout
+	with open(os.path.join(out, "initrd.cpio"), "wb") as f:
+		subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0"], cwd=root, input=names,
+			       stdout=f, check=True)
+	if not ok or code:
+		return
+	ended, wrong = boot(os.path.join(BUILD, "arch-arm64/arch/arm64/boot/Image"),
+			    os.path.join(out, "initrd.cpio"))
+	tap.result(not wrong, f"arm64: nothing is wrong with the machine {wrong or ''}")
+	missing = [p for p in ("kunit", *PROGRAMS) if p not in ended]
+	tap.result(not missing, "arm64: all programs came to an end " + " ".join(missing))
+
+
+def main():
+	print("TAP version 13", flush=True)
+	tap.result(not run(["scripts/deps", "arch"]), "the compilers are there")
+	tap.result(not run(["scripts/tree", "lay"]), "the tree is laid")
+	for arch in ARCHS:
+		if arch == "arm64":
+			arm64()
+		elif arch == "clang":
+			clang()
+		else:
+			other(arch)
+	print(f"1..{tap.n}")
+
+
+if __name__ == "__main__":
+	main()
