@@ -383,6 +383,8 @@ static bool freept_unlink_one(struct mm_struct *mm, pmd_t *pmd, spinlock_t *pml,
 	/* Not one entry can be added between this look and the clearing */
 	empty = freept_table_empty((pte_t *)pmd_page_vaddr(pmdval));
 	if (empty) {
+		if (!(fc->flags & FREEPT_HINTED) && !freept_table_young(pmd, pt))
+			freept_hint_check(mm, pt);
 		/* first counted as in flight, then no longer to be found */
 		rcu_read_lock();
 		memcg_pt_unlinked(folio_memcg(ptdesc_folio(pt)), 1);
