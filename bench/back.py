@@ -18,8 +18,8 @@ class Back:
 
 	def run(self, runs):
 		program = compile_guest("back")
-		for args in (("10",), ("30", "100"), [str(p) for p in PERIODS[3:]], ("idle",),
-			     ("never",), ("madvise",), ("always",)):
+		for args in (["10", "30"], [str(ms) for ms in PERIODS[2:]],
+			     ["idle", "never", "madvise", "always"]):
 			runs.count("back", self.seeds, self.agree, ["/tests/back", *args],
 				   put=[program])
 

@@ -35,7 +35,9 @@ class Engine:
 		program = compile_guest("engine")
 		for what in ("left", "look", "free", "rescan"):
 			runs.count("engine", self.seeds, self.agree, ["/tests/engine", what],
-				   put=[program])
+				   put=[program], kinds=["ptfree"])
+		runs.count("engine", self.seeds[:1], self.agree, ["/tests/engine", "left"],
+			   put=[program], kinds=runs.others())
 
 	def report(self, runs, out):
 		get = lambda name: runs.get("ptfree", name)

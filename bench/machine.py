@@ -130,16 +130,22 @@ class Runs:
 			if apart > agree:
 				self.unsteady.append((kind, name, apart))
 
+	def others(self):
+		return [kind for kind in self.kernels if kind != "ptfree"]
+
 	def get(self, kind, name):
 		return self.all.get(kind, {}).get(name)
 
-	def count(self, part, seeds, agree, *commands, **more):
-		"""Run each of the commands once for each seed on each kernel."""
+	def count(self, part, seeds, agree, *commands, kinds=None, **more):
+		"""Run each of the commands once for each seed on each kernel, or on some."""
 		for kind, kernel in self.kernels.items():
+			if kinds and kind not in kinds:
+				continue
 			for command in commands:
 				results = []
 				for seed in seeds:
-					say(f"{part}: {kind} kernel, {' '.join(command[1:]) or 'all'}"
+					say(f"{part}: {kind} kernel, "
+					    f"{' '.join(w.split('=')[0] for w in command[1:]) or 'all'}"
 					    f" ({seed} of {len(seeds)})")
 					results.append(machine(kernel, command, seed=seed, **more))
 				self.take(kind, results, agree)

@@ -27,7 +27,7 @@ wait
 """.strip()
 STRESS = "cd /tmp && exec stress-ng --quiet --no-rand-seed --temp-path /tmp"
 
-# name, what it is, command, megabytes of memory
+# What it is, and the command
 WORKS = {
 	"jemalloc": ("jemalloc, 32 MB filled and emptied each second",
 		f"export MALLOC_CONF=dirty_decay_ms:0,muzzy_decay_ms:0 "
@@ -63,8 +63,10 @@ allocator draws by lot."""
 		if subprocess.run([os.path.join(TOP, "scripts/initramfs"), initrd, userland]).returncode:
 			raise Failure("cannot pack the root file system, see above")
 		put = [compile_guest("real"), compile_guest("cycle", static=False)]
-		for name, (_, command) in WORKS.items():
-			runs.count("real", self.seeds, self.agree, ["/tests/real", f"{name}={command}"],
+		for names in (("jemalloc", "tcmalloc", "mimalloc"), ("redis",),
+			      ("stress-vm", "stress-madvise")):
+			runs.count("real", self.seeds, self.agree,
+				   ["/tests/real", *(f"{name}={WORKS[name][1]}" for name in names)],
 				   put=put, initrd=[initrd])
 
 	def report(self, runs, out):
