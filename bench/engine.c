@@ -396,6 +396,14 @@ static void measure_rescan(void)
 	}
 	figure(h.ns / gib, "rescan/one-table");
 	figure(h.scanned, "rescan/one-table-looks");
+	/* one in each GiB */
+	for (long i = 0; i < gib; i++) {
+		*(volatile char *)(at + i * PMD_SPAN + PAGE) = 1;
+		discard(at + i * PMD_SPAN + PAGE, PAGE);
+	}
+	laps(&h, 20000);
+	figure(h.ns / gib, "rescan/each-gib");
+	figure(h.scanned, "rescan/each-gib-looks");
 	if (write_long(VM_FREEPT, 0))
 		die(VM_FREEPT);
 }
