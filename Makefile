@@ -8,7 +8,7 @@ override BUILD := $(abspath $(BUILD))
 export BUILD
 
 TESTS ?= $(sort $(wildcard tests/[0-9]*.t))
-export KSRC SOURCE_VERSION PATCH COMPILE SCENES JOBS TESTS
+export KSRC SOURCE_VERSION PATCH COMPILE SCENES JOBS TESTS PEER BENCH_GIB
 
 # One step after another: each of them uses all processors by itself.
 .NOTPARALLEL:
@@ -89,6 +89,13 @@ check: deps-vm ## build what is needed and run every test in the virtual machine
 check-full: deps-build ## the long parts of the proof, one at a time: PART=configs; verdicts go to tests/RESULTS.md
 	@scripts/deps check series
 	@scripts/check-full $(PART)
+
+.PHONY: bench
+bench: deps-vm tree guest ## what it costs, against a stock kernel: bench/REPORT.md (PARTS="hot engine": only those; PEER=DIR: a third kernel)
+	@scripts/deps bench
+	@bench/kernels
+	@bench/run --kernel "$(BUILD)/bench-ptfree/arch/x86/boot/bzImage" \
+		$(if $(PEER),--peer "$(BUILD)/bench-peer/arch/x86/boot/bzImage") $(PARTS)
 
 .PHONY: deb
 deb: ## packages in build/packages: ptfree and ptfree-dev; with KERNEL=lean|cloud|own the kernel as well

@@ -126,9 +126,15 @@ static bool freept_table_empty(pte_t *pte)
 {
 	pte_t *end = pte + PTRS_PER_PTE;
 
-	BUILD_BUG_ON(PTRS_PER_PTE % FREEPT_OR);
-	for (; pte < end; pte += FREEPT_OR)
-		if (!pte_none(__pte(freept_entries(pte))))
+	BUILD_BUG_ON(PTRS_PER_PTE % (4 * FREEPT_OR));
+	/* a table in use mostly shows it here; an empty one is all read, twice */
+	if (!pte_none(__pte(freept_entries(pte))))
+		return false;
+	for (; pte < end; pte += 4 * FREEPT_OR)
+		if (!pte_none(__pte(freept_entries(pte) |
+				    freept_entries(pte + FREEPT_OR) |
+				    freept_entries(pte + 2 * FREEPT_OR) |
+				    freept_entries(pte + 3 * FREEPT_OR))))
 			return false;
 	return true;
 }
@@ -392,6 +398,8 @@ static bool freept_unlink_one(struct mm_struct *mm, pmd_t *pmd, spinlock_t *pml,
 	/* Not one entry can be added between this look and the clearing */
 	empty = freept_table_empty((pte_t *)pmd_page_vaddr(pmdval));
 	if (empty) {
+		if (!(fc->flags & FREEPT_HINTED) && !freept_table_young(pmd, pt))
+			freept_hint_check(mm, pt);
 		/* first counted as in flight, then no longer to be found */
 		rcu_read_lock();
 		memcg_pt_unlinked(folio_memcg(ptdesc_folio(pt)), 1);

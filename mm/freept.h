@@ -23,7 +23,12 @@ unsigned long freept_eligible(struct mm_struct *mm, unsigned long start,
 bool freept_pmd_marked(pmd_t *pmd);
 void freept_pmd_mark(struct mm_struct *mm, pmd_t *pmd);
 void freept_pmd_unmark(pmd_t *pmd);
+extern atomic_t freept_hints_missed;
+void freept_hint_check(struct mm_struct *mm, struct ptdesc *pt);
 void freept_filter_prepare(struct mm_struct *mm);
 void freept_filter_freed(struct mm_struct *mm, pmd_t *pmd);
+
+/* mm/freept_scan.c */
+bool freept_hints_complete(struct mm_struct *mm);
 
 #endif /* __MM_FREEPT_H */

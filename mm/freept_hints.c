@@ -22,6 +22,7 @@
  */
 #define pr_fmt(fmt) "freept: " fmt
 
+#include <linux/debugfs.h>
 #include <linux/hash.h>
 #include <linux/jiffies.h>
 #include <linux/memcontrol.h>
@@ -103,6 +104,40 @@ void __freept_emptied(struct mm_struct *mm, pmd_t *pmd)
 	smp_wmb();	/* from below */
 	freept_pmd_mark(mm, pmd);
 }
+
+/*
+ * Empty tables that background work would have passed over for ever, but for
+ * somebody who looks at all: 0, or somewhere a mark is not made.
+ */
+atomic_t freept_hints_missed = ATOMIC_INIT(0);
+
+/**
+ * freept_hint_check - would background work have found an empty table?
+ * @mm: the mm
+ * @pt: the table
+ *
+ * For those who look at tables whether these are marked or not.  Marks are made
+ * under the lock of the table, so an entry that was removed without one shows.
+ * A table that background work has just taken the mark off, and finds empty at the
+ * same time, is counted in error.
+ *
+ * Context: The lock of the table is held.
+ */
+void freept_hint_check(struct mm_struct *mm, struct ptdesc *pt)
+{
+	if (static_branch_unlikely(&freept_hints) &&
+	    READ_ONCE(pt->pt_emptied) == FREEPT_FILLED && freept_hints_complete(mm))
+		atomic_inc(&freept_hints_missed);
+}
+
+static int __init freept_hints_init(void)
+{
+	struct dentry *dir = debugfs_create_dir("freept", NULL);
+
+	debugfs_create_atomic_t("hints_missed", 0444, dir, &freept_hints_missed);
+	return 0;
+}
+late_initcall(freept_hints_init);
 
 /*
  * The filter of an mm: for each of its places, the time at which a table was

@@ -435,6 +435,67 @@ static void fk_late_mark(struct kunit *test)
 		pagetable_free(pt[i]);
 }
 
+static void fk_set_marks(unsigned long addr, unsigned int nr, unsigned char mark)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		pmd_t *pmd = mm_find_pmd(current->mm, addr + i * PMD_SIZE);
+
+		if (pmd && !pmd_none(*pmd))
+			page_ptdesc(pmd_pgtable(*pmd))->pt_emptied = mark;
+	}
+}
+
+/* Empty tables that have no mark, where those who rely on marks had been */
+static void fk_hints_missed(struct kunit *test)
+{
+	unsigned long addr = fk_populate(test);
+	bool hints = static_key_enabled(&freept_hints);
+	struct freept_control fc;
+	int missed;
+
+	if (!hints)
+		static_branch_enable(&freept_hints);
+	/* the settings' generation is not known here, but a small number */
+	while (!freept_hints_complete(current->mm))
+		current->mm->freept.hinted++;
+
+	/* marks where they should be */
+	fk_zap(addr, FK_TABLES * PMD_SIZE);
+	fk_stamp(addr, jiffies - 2);
+	current->freept_pmd = NULL;
+	missed = atomic_read(&freept_hints_missed);
+	fc = fk_control(addr);
+	KUNIT_EXPECT_EQ(test, freept_reclaim_mm(current->mm, &fc), 0);
+	KUNIT_EXPECT_EQ(test, fc.nr_freed, FK_TABLES);
+	KUNIT_EXPECT_EQ(test, atomic_read(&freept_hints_missed), missed);
+
+	/* and three that have lost theirs */
+	addr = fk_populate(test);
+	fk_zap(addr, FK_TABLES * PMD_SIZE);
+	fk_set_marks(addr, 3, FREEPT_FILLED);
+	fk_stamp(addr, jiffies - 2);
+	current->freept_pmd = NULL;
+	fc = fk_control(addr);
+	KUNIT_EXPECT_EQ(test, freept_reclaim_mm(current->mm, &fc), 0);
+	KUNIT_EXPECT_EQ(test, fc.nr_freed, FK_TABLES);
+	KUNIT_EXPECT_EQ(test, atomic_read(&freept_hints_missed), missed + 3);
+
+	/* which is nothing to say of an mm that has to be looked at anyway */
+	freept_hints_lost(current->mm);
+	addr = fk_populate(test);
+	fk_zap(addr, FK_TABLES * PMD_SIZE);
+	fk_set_marks(addr, FK_TABLES, FREEPT_FILLED);
+	fk_stamp(addr, jiffies - 2);
+	current->freept_pmd = NULL;
+	fc = fk_control(addr);
+	KUNIT_EXPECT_EQ(test, freept_reclaim_mm(current->mm, &fc), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&freept_hints_missed), missed + 3);
+	if (!hints)
+		static_branch_disable(&freept_hints);
+}
+
 #include "freept_kunit_order.c"
 
 static struct kunit_case fk_cases[] = {
@@ -446,6 +507,7 @@ static struct kunit_case fk_cases[] = {
 	KUNIT_CASE(fk_keep),
 	KUNIT_CASE(fk_busy),
 	KUNIT_CASE(fk_late_mark),
+	KUNIT_CASE(fk_hints_missed),
 	KUNIT_CASE(fk_rcu),
 	KUNIT_CASE(fk_refault),
 	KUNIT_CASE(fk_young),

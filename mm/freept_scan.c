@@ -231,6 +231,19 @@ static bool freept_lap_begin(struct mm_struct *mm)
 	return true;
 }
 
+/**
+ * freept_hints_complete - does the next lap rely on marks?
+ * @mm: the mm
+ *
+ * Context: Any.
+ * Return: true if a lap has been through all of @mm under the current settings,
+ * and marks were made of everything since.
+ */
+bool freept_hints_complete(struct mm_struct *mm)
+{
+	return READ_ONCE(mm->freept.hinted) == READ_ONCE(freept_generation);
+}
+
 /*
  * Do a piece for @mm if it is due and nobody else does it, and free @nr_to_free
  * tables at the most.

@@ -16,26 +16,37 @@
 #define DELAY	20L
 #define DISK	"/dev/ram0"
 #define GROUP	"hints"
+#define HINTS_MISSED	"/sys/kernel/debug/freept/hints_missed"
 
 
 FIXTURE(hinted) {
 	struct measure m;
 	char *at;
+	long missed;
 };
 
 FIXTURE_SETUP(hinted)
 {
 	if (expectation != EXPECT_FREED)
 		SKIP(return, "nothing is freed here");
+	self->missed = read_long(HINTS_MISSED);
+	ASSERT_LE(0, self->missed) {
+		TH_LOG("no " HINTS_MISSED);
+	}
 	ASSERT_EQ(0, scanner(2, DELAY, 65536));
 	self->at = map_anon(LEN);
 	ASSERT_NE(NULL, self->at);
 	self->m = measure_start(0, self->at, LEN, TABLES);
 }
 
+/* What else is empty, a request finds: for all of it there has been a hint. */
 FIXTURE_TEARDOWN(hinted)
 {
 	scanner(2, DELAY, 65536);
+	if (expectation != EXPECT_FREED || !self->at)
+		return;
+	give_advice(self->at, LEN, ADV_PT_RECLAIM);
+	EXPECT_EQ(self->missed, read_long(HINTS_MISSED));
 }
 
 /* All tables in use, and looked at as such. */
@@ -98,6 +109,17 @@ TEST_F(hinted, emptied_by_moving_entries)
 	/* There are as many tables at the new place: not to be counted. */
 	ASSERT_EQ(0, munmap(to, LEN));
 	check_floor(&self->m, 0, self->m.peak - TABLE_KB);
+}
+
+/* Tables are made for entries that are moved, and there are none. */
+TEST_F(hinted, empty_and_moved_as_entries)
+{
+	char *to = reserve(2 * LEN) + 5 * PAGE;
+
+	fill_and_scan(self);
+	ASSERT_EQ(0, give_advice(self->at, LEN, MADV_DONTNEED));
+	ASSERT_EQ(to, mremap(self->at, LEN, LEN, MREMAP_MAYMOVE | MREMAP_FIXED, to));
+	go_away(self, TABLES - 1);
 }
 
 /* The only entries of a table are in a part that is unmapped. */
