@@ -138,6 +138,9 @@ static void fk_holes(struct kunit *test)
 	addr = kunit_vm_mmap(test, NULL, 0, size, PROT_READ | PROT_WRITE,
 			     MAP_ANONYMOUS | MAP_PRIVATE | MAP_NORESERVE, 0);
 	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
+	mmap_write_lock(current->mm);
+	vm_flags_set(find_vma(current->mm, addr), VM_NOHUGEPAGE);
+	mmap_write_unlock(current->mm);
 	fk_touch(test, addr);
 	fk_touch(test, addr + size - PAGE_SIZE);
 	fk_zap(addr, size);

@@ -39,16 +39,21 @@ load() {
 }
 few() { [ "$(cat "$box/memory.pt.current")" -lt 1000000 ]; }
 
-# while_loaded COMMAND OUT SIGN: run it beside loads until SIGN is in what it prints,
-# at its interruption at the latest.
+# ended: the interrupt arrives; in its first moments a program ignores it, as sh has it
+# for what runs in the background.
+ended() { ! kill -INT $pid 2>/dev/null || grep -q '^State:.Z' /proc/$pid/status; }
+
+# while_loaded COMMAND OUT SIGN [BEGIN]: once BEGIN is in what it prints, run it beside
+# loads until SIGN is there too, at its interruption at the latest.
 while_loaded() {
 	sh -c "exec $1" >"$2" 2>&1 &
 	pid=$!
+	if [ $# = 4 ]; then soon grep "$4" "$2" || return 1; fi
 	for round in 1 2 3 4 5 6; do
 		load
 		grep -q "$3" "$2" && break
 	done
-	kill -INT $pid
+	soon ended
 	wait $pid
 	head -n 3 "$2" | sed "s/^/# /"
 	grep -q "$3" "$2" || { echo "after $round loads:"; head -n 20 "$2"; return 1; }
@@ -72,7 +77,7 @@ histogram() {
 }
 ok "ftrace: the histogram of holds of the mmap lock" histogram
 ok "bpftrace: the longest stop on return to user space, by program" \
-	while_loaded "$(example bpftrace)" /tmp/bpf '@\[[a-z]*\]: [1-9]'
+	while_loaded "$(example bpftrace)" /tmp/bpf '@\[[a-z]*\]: [1-9]' Attaching
 ok "perf lists all seven tracepoints" sh -c \
 	'test "$(perf list "freept:*" 2>/dev/null | grep -c freept:)" = 7'
 finish
