@@ -104,7 +104,7 @@ static unsigned long pt_price(u64 wasted_ns)
  *
  * Context: Any.
  * Return: true if an attempt would be for nothing.  Not if usage has grown by
- * more than a sixteenth, or what one task may be over, since then.
+ * more than a sixteenth, or what one task may be over, from the least since then.
  */
 bool memcg_pt_paused(struct memcg_pt_pause *pause, unsigned long usage)
 {
@@ -112,6 +112,24 @@ bool memcg_pt_paused(struct memcg_pt_pause *pause, unsigned long usage)
 
 	return time_before(jiffies, READ_ONCE(pause->retry)) &&
 	       usage <= then + max(then / 16, (unsigned long)MEMCG_PT_OVERSHOOT);
+}
+
+/**
+ * memcg_pt_came_down - usage is lower than when nothing was to be had
+ * @pause: of which budget
+ * @usage: tables that are charged now, or the budget if that is more
+ *
+ * From there on it counts how far it has grown.  Otherwise each process that
+ * follows one which was killed could be over by what one task may be more than that.
+ *
+ * Context: Any.
+ */
+void memcg_pt_came_down(struct memcg_pt_pause *pause, unsigned long usage)
+{
+	unsigned long then = READ_ONCE(pause->usage);
+
+	if (then > usage && then != PAGE_COUNTER_MAX)
+		WRITE_ONCE(pause->usage, usage);
 }
 
 /**

@@ -62,9 +62,11 @@ static noinline void memcg_pt_check(struct mem_cgroup *memcg)
 	for (; !mem_cgroup_is_root(memcg); memcg = parent_mem_cgroup(memcg)) {
 		struct memcg_pt *pt = &memcg->pt;
 		unsigned long usage = page_counter_read(&pt->usage);
+		unsigned long max = READ_ONCE(pt->usage.max);
 		struct memcg_pt_pause *pause;
 
-		if (usage > READ_ONCE(pt->usage.max))
+		memcg_pt_came_down(&pt->pause_max, max(usage, max));
+		if (usage > max)
 			pause = &pt->pause_max;
 		else if (usage > READ_ONCE(pt->usage.high))
 			pause = &pt->pause_high;

@@ -101,6 +101,7 @@ void memcg_pt_trace(struct mem_cgroup *memcg, unsigned long limit,
 unsigned long memcg_pt_back_off(struct memcg_pt_pause *pause, u64 wasted_ns);
 void memcg_pt_pause_end(struct memcg_pt_pause *pause);
 bool memcg_pt_paused(struct memcg_pt_pause *pause, unsigned long usage);
+void memcg_pt_came_down(struct memcg_pt_pause *pause, unsigned long usage);
 void memcg_pt_work(struct work_struct *work);
 void memcg_pt_kick(struct mem_cgroup *memcg, unsigned long delay);
 void memcg_pt_over_budget(struct mem_cgroup *memcg);

@@ -214,7 +214,7 @@ int main(int argc, char **argv)
 	if (!prepare(option_text(argc, argv, "--only"), delay))
 		return 1;
 	ksft_print_header();
-	ksft_set_plan(5 + ARRAY_SIZE(ops) + ARRAY_SIZE(activities) + NR_WINDOWS);
+	ksft_set_plan(7 + ARRAY_SIZE(ops) + ARRAY_SIZE(activities) + NR_WINDOWS);
 	printf("# seed %ld, %ld s, %d threads, %d processes, scanner every 10 ms\n", seed, seconds,
 	       THREADS, PROCESSES);
 	fflush(stdout);

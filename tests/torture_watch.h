@@ -10,6 +10,7 @@
 
 #define WINDOWS		"/sys/kernel/debug/freept/windows"
 #define WINDOW_DELAY	"/sys/kernel/debug/freept/delay_us"
+#define KMEMLEAK	"/sys/kernel/debug/kmemleak"
 #define MM		"/sys/kernel/mm/"
 
 /*
@@ -25,6 +26,7 @@ static const struct {
 };
 #define NR_WINDOWS	ARRAY_SIZE(windows)
 
+static long tables_before;	/* of the machine */
 static bool only;	/* some operations: others than these are no failure */
 
 static bool option(int argc, char **argv, const char *name)
@@ -92,6 +94,35 @@ static void make_groups(void)
 	pt_limit(GROUP "/ptoom", PT_MAX, 128 * KiB);
 }
 
+/* One allocation of a hundred or two hundred fails, of those who ask for it. */
+static bool prepare_faults(void)
+{
+	static const char *const kind[] = { "fail_page_alloc", "failslab" };
+	static const struct {
+		const char *file, *text;
+	} set[] = {
+		{ "task-filter", "Y" }, { "ignore-gfp-wait", "N" }, { "min-order", "0" },
+		{ "interval", "20" }, { "probability", "10" }, { "times", "-1" },
+		{ "verbose", "0" },
+	};
+	char path[128];
+	size_t i, j;
+	int err;
+
+	for (i = 0; i < ARRAY_SIZE(kind); i++) {
+		for (j = 0; j < ARRAY_SIZE(set); j++) {
+			snprintf(path, sizeof(path), "/sys/kernel/debug/%s/%s", kind[i],
+				 set[j].file);
+			err = write_text(path, set[j].text);
+			if (err && strcmp(set[j].file, "min-order")) {
+				bail("%s: %s", path, strerror(-err));
+				return false;
+			}
+		}
+	}
+	return true;
+}
+
 static bool prepare(const char *list, long delay)
 {
 	size_t i;
@@ -100,6 +131,9 @@ static bool prepare(const char *list, long delay)
 		      MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (shared == MAP_FAILED)
 		return false;
+	if (faults && !prepare_faults())
+		return false;
+	tables_before = vmstat("nr_page_table_pages");
 	only = list;
 	for (i = 0; i < ARRAY_SIZE(ops); i++)
 		shared->can[i] = !list || in_list(list, ops[i].name);
@@ -208,12 +242,68 @@ static void report_windows(long min)
 	}
 }
 
+/* Page tables of the machine: the counter is gathered from the CPUs every second or two. */
+static bool wait_tables(long most)
+{
+	long end = now_ms() + SETTLE_MS;
+
+	while (vmstat("nr_page_table_pages") > most) {
+		if (now_ms() > end)
+			return false;
+		nap_ms(50);
+	}
+	return true;
+}
+
+/* Twice: what was on its way at the first time is found by the second one. */
+static void report_leaks(void)
+{
+	static char text[8192];
+	long n;
+
+	write_text(KMEMLEAK, "scan");
+	nap_ms(1000);
+	write_text(KMEMLEAK, "scan");
+	n = read_text(KMEMLEAK, text, sizeof(text));
+	ksft_test_result(!n, "kmemleak has nothing to say\n");
+	if (n > 0)
+		printf("# %s\n", text);
+}
+
+/* What is left when all that was tortured is gone */
+static void report_rest(bool skip)
+{
+	if (skip) {
+		ksft_test_result_skip("the floor: nothing to be measured\n");
+		ksft_test_result_skip("what is left: nothing to be measured\n");
+		ksft_test_result_skip("memory.stat: nothing to be measured\n");
+		ksft_test_result_skip("the machine: nothing to be measured\n");
+		ksft_test_result_skip("kmemleak: nothing to be measured\n");
+		return;
+	}
+	ksft_test_result(shared->vmpte <= shared->floor, "VmPTE %ld kB at the end, floor %ld kB\n",
+			 shared->vmpte, shared->floor);
+	ksft_test_result(pt_current(GROUP) < 0 || wait_current_below(GROUP, 0, SETTLE_MS),
+			 "all page tables came back: %ld bytes are left\n", pt_current(GROUP));
+	ksft_test_result(pt_current(GROUP) < 0 || wait_stat_equal(GROUP),
+			 "memory.stat agrees\n");
+	/* The second run of a machine finds the shell's tables where they were. */
+	ksft_test_result(wait_tables(tables_before + 4),
+			 "nr_page_table_pages is %ld, was %ld before\n",
+			 vmstat("nr_page_table_pages"), tables_before);
+	if (access(KMEMLEAK, F_OK))
+		ksft_test_result_skip("kmemleak: not in this kernel\n");
+	else
+		report_leaks();
+}
+
 static void report(int status, long seed, long min, const long *before)
 {
 	bool failed = atomic_load(&shared->failed);
 	size_t i;
 
 	write_long(WINDOW_DELAY, 0);
+	swapoff(DISK);
 	ksft_test_result(!failed, "every page is what it must be\n");
 	if (failed)
 		printf("# %s; seed %ld reproduces the choice of operations\n", shared->failure,
@@ -243,18 +333,7 @@ static void report(int status, long seed, long min, const long *before)
 					 n, a->least);
 	}
 	report_windows(only ? 1 : min);
-	if (failed || status || expectation != EXPECT_FREED) {
-		ksft_test_result_skip("the floor: nothing to be measured\n");
-		ksft_test_result_skip("what is left: nothing to be measured\n");
-		ksft_test_result_skip("memory.stat: nothing to be measured\n");
-		return;
-	}
-	ksft_test_result(shared->vmpte <= shared->floor, "VmPTE %ld kB at the end, floor %ld kB\n",
-			 shared->vmpte, shared->floor);
-	ksft_test_result(pt_current(GROUP) < 0 || wait_current_below(GROUP, 0, SETTLE_MS),
-			 "all page tables came back: %ld bytes are left\n", pt_current(GROUP));
-	ksft_test_result(pt_current(GROUP) < 0 || wait_stat_equal(GROUP),
-			 "memory.stat agrees\n");
+	report_rest(failed || status || expectation != EXPECT_FREED);
 }
 
 #endif /* PTFREE_TESTS_TORTURE_WATCH_H */

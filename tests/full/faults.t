@@ -1,0 +1,21 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# covers: mm include patches/linux-6.12 configs/lean.config configs/faults.config tests/torture.c tests/torture.h tests/torture_list.h tests/torture_ops.h tests/torture_sys.h tests/torture_uffd.h tests/torture_watch.h
+#
+# The torture on a kernel whose allocations fail, pages and slabs, for the tortured
+# processes and at random: no page is lost, nothing hangs, no warning, all page
+# tables come back, kmemleak finds nothing. Two memory nodes, between which pages
+# move: first without failures, then with them. FAULTS_SECONDS=N for each.
+set -eu
+top=$(cd "$(dirname "$0")/../.." && pwd)
+
+"$top/scripts/tree" lay 2>&1 | sed -u 's/^/# /'
+"$top/scripts/kernel" faults 2>&1 | sed -u 's/^/# /'
+"$top/scripts/guest-tests" 2>&1 | sed -u 's/^/# /'
+seconds=${FAULTS_SECONDS:-600}
+nodes="-object memory-backend-ram,size=1G,id=m0 -object memory-backend-ram,size=1G,id=m1"
+nodes="$nodes -numa node,nodeid=0,cpus=0,memdev=m0 -numa node,nodeid=1,cpus=1,memdev=m1"
+exec "$top/tests/run" --kernel "${KERNEL:-faults}" --timeout 3400 --mem 2G \
+	--vm "--qemu '$nodes'" --append kmemleak=on \
+	"torture --seconds $seconds --seed ${TORTURE_SEED:-1}" \
+	"torture --seconds $seconds --seed ${TORTURE_SEED:-1} --faults"

@@ -1,0 +1,26 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# covers: mm include patches/linux-6.12 configs/lean.config configs/debug.config tests/hostile.c tests/bomb.c
+#
+# Users who mean harm, on the debug kernel: see tests/hostile.c. And the neighbours
+# of a page-table bomb, on one CPU on which time is instructions: tests/bomb.c.
+# HOSTILE_SEED=S and HOSTILE_ROUNDS=N change what is tried.
+set -eu
+top=$(cd "$(dirname "$0")/../.." && pwd)
+
+"$top/scripts/tree" lay 2>&1 | sed -u 's/^/# /'
+"$top/scripts/kernel" lean 2>&1 | sed -u 's/^/# /'
+"$top/scripts/kernel" debug 2>&1 | sed -u 's/^/# /'
+"$top/scripts/guest-tests" 2>&1 | sed -u 's/^/# /'
+hostile="HOSTILE_SEED=${HOSTILE_SEED:-1} HOSTILE_ROUNDS=${HOSTILE_ROUNDS:-2} hostile"
+{
+	"$top/tests/run" --kernel "${KERNEL:-debug}" --timeout 2400 "$hostile" || echo "@failed"
+	"$top/tests/run" --kernel lean --icount --timeout 1200 bomb || echo "@failed"
+} | awk '
+	/^TAP version/ { if (!seen++) print; next }
+	/^1\.\./ { next }
+	/^@failed$/ { bad = 1; next }
+	/^(not )?ok [0-9]+/ { sub(/ok [0-9]+/, "ok " ++n) }
+	{ print; fflush() }
+	END { print "1.." n; exit bad }
+'
