@@ -368,16 +368,21 @@ static bool can_gup(void)
 	return gup_fd >= 0;
 }
 
-/* get_user_pages_fast(), pin_user_pages_fast(), and pinned for long */
+/*
+ * get_user_pages_fast(), pin_user_pages_fast(), and pinned for long.  Pins are for
+ * writing: the zero page cannot be pinned, and gup_test warns of that.
+ */
 static enum outcome op_gup(struct worker *w)
 {
 	PICK(anon, i);
+	long command = 1 + dice(w, 3);
 	struct gup_test g = {
 		.addr = (uintptr_t)cell_at(anon, i), .size = anon->cell,
-		.pages_per_call = 16, .gup_flags = dice(w, 2),	/* FOLL_WRITE */
+		.pages_per_call = 16,
+		.gup_flags = command > 1 || dice(w, 2),		/* FOLL_WRITE */
 	};
 
-	MUST(ioctl(gup_fd, _IOWR('g', 1 + dice(w, 3), struct gup_test), &g), "gup_test");
+	MUST(ioctl(gup_fd, _IOWR('g', command, struct gup_test), &g), "gup_test");
 	return done(w, anon, i);
 }
 
