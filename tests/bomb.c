@@ -59,7 +59,7 @@ static void explode(bool fork_too)
 
 	/* Not as the one who lights it again, who is spared */
 	if (!at || write_text("/proc/self/oom_score_adj", "0"))
-		_exit(1);
+		_exit(3);
 	for (i = 0; i < 64 * GiB; i += TABLE_SPAN) {
 		*(volatile char *)(at + i) = 1;
 		/* Copies of all that, by children who do the same */
@@ -221,6 +221,40 @@ TEST_F(bomb, neighbours)
 	/* 64 pages a task over it, at the most */
 	if (!variant->fork_too)
 		EXPECT_GE(BUDGET + (variant->attackers + 1) * 64 * (long)PAGE, pt_peak("k/bomb"));
+}
+
+/*
+ * Each that is killed is followed by another one at once: none may go further than
+ * the one before. What is over: what one task may be, and what its forerunners have
+ * not given back yet.
+ */
+TEST(one_after_another)
+{
+	const int bombs = 24;
+	int i, status;
+	pid_t pid;
+
+	ASSERT_TRUE(have_pt());
+	ASSERT_EQ(0, cg_clear("k"));
+	ASSERT_EQ(0, cg_make("k"));
+	ASSERT_EQ(0, pt_limit("k", PT_MAX, BUDGET));
+	write_long("/proc/sys/vm/oom_dump_tasks", 0);
+	for (i = 0; i < bombs; i++) {
+		pid = fork_child();
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			if (cg_enter("k", 0))
+				_exit(1);
+			explode(false);
+		}
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
+			TH_LOG("bomb %d ended with status %#x", i, status);
+		}
+	}
+	TH_LOG("%d bombs, peak %ld kB of %ld kB", bombs, pt_peak("k") / 1024, BUDGET / 1024);
+	EXPECT_GE(BUDGET + 3 * 64 * (long)PAGE, pt_peak("k"));
+	EXPECT_EQ(0, cg_clear("k"));
 }
 
 PTFREE_TEST_MAIN(1, 1000, 16384)
