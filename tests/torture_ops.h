@@ -420,6 +420,23 @@ static enum outcome op_pagemap(struct worker *w)
 	return done(w, anon, i);
 }
 
+/*
+ * In core, or swapped out: which it was when mincore() looked is not known any more
+ * when pagemap does, so a page that comes back just then is looked at again.
+ */
+static bool in_core_or_swap(char *at, unsigned char in_core)
+{
+	int tries;
+
+	for (tries = 0; tries < 100 && !(in_core & 1); tries++) {
+		if (pagemap(0, at) & PM_SWAPPED)
+			return true;
+		if (mincore(at, PAGE, &in_core))
+			return false;
+	}
+	return in_core & 1;
+}
+
 static enum outcome op_mincore(struct worker *w)
 {
 	unsigned char vec[512 * KiB / PAGE];
@@ -429,7 +446,8 @@ static enum outcome op_mincore(struct worker *w)
 
 	MUST(mincore(cell_at(anon, i), anon->cell, vec), "mincore");
 	for (k = 0; k < SLOTS; k++) {
-		if (c->gen[k] && !(c->maybe & (1 << k)) && !(vec[k * anon->stride / PAGE] & 1)) {
+		if (c->gen[k] && !(c->maybe & (1 << k)) &&
+		    !in_core_or_swap(slot_at(anon, i, k), vec[k * anon->stride / PAGE])) {
 			fail(w, "mincore misses anon cell %ld page %d", i, k);
 			return WRONG;
 		}
