@@ -4,11 +4,13 @@
 # The kernel package: built, installed in a Debian with GRUB, booted from there,
 # kept over an upgrade of Debian's kernel, removed. The commands are those that
 # README.md tells between its marks; only the first of them, which builds, is run
-# here, with the lean configuration.
+# here: with PACKAGE=lean, which has to be compiled (make check-full PART=deb does
+# that), or without, from what the other tests run.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 BUILD=${BUILD:-$top/build}
 export BUILD
+package=${PACKAGE:-test}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM HUP
@@ -29,8 +31,8 @@ ok() {	# ok TEXT COMMAND...
 one() { [ $# = 1 ] && [ -s "$1" ]; }
 # build: a line from time to time, since it takes minutes
 build() {
-	rm -f "$BUILD"/packages/linux-image-*-ptfree-lean_*.deb
-	"$top/scripts/deb" lean >"$work/deb" 2>&1 &
+	rm -f "$BUILD"/packages/linux-image-*-ptfree-"$package"_*.deb
+	"$top/scripts/deb" "$package" >"$work/deb" 2>&1 &
 	pid=$!
 	tail --pid=$pid -n +1 -f "$work/deb" | sed -u 's/^/# /' >&3
 	wait $pid
@@ -49,11 +51,11 @@ echo "TAP version 13"
 exec 3>&1
 mkdir -p "$work/overlay/srv" "$work/overlay/root/build/packages"
 ok "README.md has the commands" right
-ok "make deb KERNEL=lean builds a kernel package" build
-ok "there is one" one "$BUILD"/packages/linux-image-*-ptfree-lean_*.deb
+ok "make deb KERNEL=$package builds a kernel package" build
+ok "there is one" one "$BUILD"/packages/linux-image-*-ptfree-"$package"_*.deb
 ok "and one of the tool" "$top/scripts/deb"
 [ $bad = 0 ] || { echo "1..$n"; exit 1; }
-cp "$BUILD"/packages/linux-image-*-ptfree-lean_*.deb "$BUILD"/packages/ptfree_*.deb \
+cp "$BUILD"/packages/linux-image-*-ptfree-"$package"_*.deb "$BUILD"/packages/ptfree_*.deb \
 	"$work/overlay/root/build/packages/"
 {
 	"$top/tests/run" --disk server --overlay "$work/overlay" --silence 240 --timeout 1800 \
