@@ -51,6 +51,7 @@
 
 #include "internal.h"
 #include "freept.h"
+#include "freept_debug.h"
 
 #define CREATE_TRACE_POINTS
 #include <trace/events/freept.h>
@@ -185,23 +186,27 @@ struct freept_look {
 };
 
 /*
- * Is the table that *@pmd points to a candidate?  Context: RCU keeps a table that
- * is unlinked while we read it.
+ * Is the table that *@pmd, which was @pmdval, points to a candidate?  Context: RCU
+ * keeps a table that is unlinked while we read it.
  *
  * The mark is taken off before the entries are read: whoever removes the last
  * one afterwards sets it again.
  */
-static bool freept_candidate(struct mm_struct *mm, unsigned long addr, pmd_t pmdval,
-			     unsigned int flags, struct freept_look *look)
+static bool freept_candidate(struct mm_struct *mm, unsigned long addr, pmd_t *pmd,
+			     pmd_t pmdval, unsigned int flags,
+			     struct freept_look *look)
 {
 	struct ptdesc *pt = page_ptdesc(pmd_pgtable(pmdval));
-	unsigned int emptied = READ_ONCE(pt->pt_emptied);
+	unsigned int emptied;
 
+	freept_window(FREEPT_WINDOW_FOUND, pmd, pmdval);
+	emptied = READ_ONCE(pt->pt_emptied);
 	if (flags & FREEPT_HINTED) {
 		if (emptied == FREEPT_FILLED)
 			return false;
 		WRITE_ONCE(pt->pt_emptied, FREEPT_FILLED);
 		smp_mb();	/* pairs with __freept_emptied() */
+		freept_window(FREEPT_WINDOW_UNMARKED, pmd, pmdval);
 	}
 	look->nr_scanned++;
 	if (!freept_table_empty((pte_t *)pmd_page_vaddr(pmdval)))
@@ -209,6 +214,7 @@ static bool freept_candidate(struct mm_struct *mm, unsigned long addr, pmd_t pmd
 	look->nr_empty++;
 	look->nr_reused += emptied == FREEPT_REMOVED_AGAIN;
 	if (flags & FREEPT_AGED) {
+		freept_window(FREEPT_WINDOW_EMPTY, pmd, pmdval);
 		WRITE_ONCE(pt->pt_emptied, FREEPT_SEEN_EMPTY);
 		look->again = true;
 		if (emptied == FREEPT_SEEN_EMPTY)
@@ -237,7 +243,8 @@ static struct freept_look freept_look(struct mm_struct *mm, pmd_t *pmd,
 		rcu_read_lock();
 		pmdval = pmdp_get_lockless(pmd + i);
 		if (!freept_pmd_table(pmdval) ||
-		    !freept_candidate(mm, base + i * PMD_SIZE, pmdval, flags, &look))
+		    !freept_candidate(mm, base + i * PMD_SIZE, pmd + i, pmdval, flags,
+				      &look))
 			__clear_bit(i, slots);
 		rcu_read_unlock();
 	}
@@ -366,8 +373,10 @@ static bool freept_unlink_one(struct mm_struct *mm, pmd_t *pmd, spinlock_t *pml,
 	spinlock_t *ptl;	/* of the table, nests in pml */
 	bool empty;
 
-	if (!freept_pmd_table(pmdval))
+	if (!freept_pmd_table(pmdval)) {
+		freept_window_changed(FREEPT_WINDOW_LOOKED);
 		return false;
+	}
 	pt = page_ptdesc(pmd_pgtable(pmdval));
 	if ((fc->flags & FREEPT_OLD) && freept_table_young(pmd, pt)) {
 		fc->nr_young++;
@@ -394,6 +403,7 @@ static bool freept_unlink_one(struct mm_struct *mm, pmd_t *pmd, spinlock_t *pml,
 	else
 		__release(ptl);
 	if (!empty) {
+		freept_window_changed(FREEPT_WINDOW_LOOKED);
 		trace_freept_skip(mm, addr, FREEPT_SKIP_REFILLED);
 		return false;
 	}
@@ -440,6 +450,7 @@ static unsigned int freept_unlink(struct mm_struct *mm, pmd_t *pmd,
 		end = base + (i + 1) * PMD_SIZE;
 	}
 	if (batch.nr) {
+		freept_window(FREEPT_WINDOW_UNLINKED, NULL, __pmd(0));
 		/*
 		 * A PMD entry that is none can be filled with a huge page as
 		 * soon as pml is dropped.  Whoever removed the last entries of
@@ -456,6 +467,8 @@ static unsigned int freept_unlink(struct mm_struct *mm, pmd_t *pmd,
 	}
 	spin_unlock(pml);
 
+	if (batch.nr)
+		freept_window(FREEPT_WINDOW_FLUSHED, NULL, __pmd(0));
 	freept_free(&batch, fc);
 	fc->nr_freed += batch.nr;
 	fc->nr_to_free -= batch.nr;
@@ -514,6 +527,7 @@ static void freept_pmd_range(struct mm_struct *mm, pmd_t *pmd, unsigned long end
 	weight = bitmap_weight(slots, PTRS_PER_PMD);
 	if (!weight)
 		goto out;
+	freept_window(FREEPT_WINDOW_LOOKED, NULL, __pmd(0));
 	t0 = local_clock();
 	if (weight >= FREEPT_FILTER_LEAST)
 		freept_filter_prepare(mm);

@@ -31,6 +31,7 @@
 
 #include "internal.h"
 #include "freept.h"
+#include "freept_debug.h"
 
 DEFINE_STATIC_KEY_FALSE(freept_hints);
 
@@ -89,6 +90,7 @@ void __freept_emptied(struct mm_struct *mm, pmd_t *pmd)
 	/* hugetlb has PTE entries in PMD tables */
 	if (!pmd_present(pmdval) || pmd_leaf(pmdval) || pmd_bad(pmdval))
 		return;
+	freept_window(FREEPT_WINDOW_REMOVED, pmd, pmdval);
 	/*
 	 * Always a store, and never a look whether it is needed: a load could
 	 * pass the removal of the entries, and see a mark that is just being
@@ -105,7 +107,9 @@ void __freept_emptied(struct mm_struct *mm, pmd_t *pmd)
 /*
  * The filter of an mm: for each of its places, the time at which a table was
  * last freed in a slot that hashes to it, in 15 bits, and whether one has come
- * back since.  0: never.
+ * back since.  0: never.  15 bits are 2.3 hours; whatever is found there as long
+ * after that looks fresh once more, for the ten minutes in which it then costs a
+ * huge page, or the ten seconds in which it may be counted as a refault.
  */
 #define FREEPT_FILTER_BITS	12
 #define FREEPT_FILTER_TICK	(HZ / 4)

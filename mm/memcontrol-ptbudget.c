@@ -40,7 +40,6 @@
 #include <linux/hugetlb_inline.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
-#include <linux/oom.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
@@ -74,8 +73,17 @@ void memcg_pt_pause_end(struct memcg_pt_pause *pause)
 	WRITE_ONCE(pause->retry, jiffies);
 }
 
-static void pt_trace(struct mem_cgroup *memcg, unsigned long limit,
-		     unsigned long nr_freed, enum freept_action action)
+/**
+ * memcg_pt_trace - tell the tracepoint what was done over a budget
+ * @memcg: the cgroup that is over
+ * @limit: which one, in tables
+ * @nr_freed: tables freed
+ * @action: what was done
+ *
+ * Context: Any; with a reference to @memcg, or in an RCU read-side section.
+ */
+void memcg_pt_trace(struct mem_cgroup *memcg, unsigned long limit,
+		    unsigned long nr_freed, enum freept_action action)
 {
 	if (trace_freept_over_budget_enabled())
 		trace_freept_over_budget(cgroup_id(memcg->css.cgroup),
@@ -146,7 +154,7 @@ static void pt_back_off(struct mem_cgroup *memcg, struct memcg_pt_pause *pause,
 	WRITE_ONCE(pause->usage, pause == &memcg->pt.pause_max ?
 				 memcg_pt_usage(memcg) : PAGE_COUNTER_MAX);
 	delay = memcg_pt_back_off(pause, wasted_ns);
-	pt_trace(memcg, pause == &memcg->pt.pause_max ? READ_ONCE(memcg->pt.usage.max) :
+	memcg_pt_trace(memcg, pause == &memcg->pt.pause_max ? READ_ONCE(memcg->pt.usage.max) :
 						       READ_ONCE(memcg->pt.usage.high),
 		 0, FREEPT_ACTION_BACK_OFF);
 	smp_mb();	/* either we see the unmapping, or it sees the pause */
@@ -212,156 +220,6 @@ bool __memcg_pt_asked(struct mm_struct *mm)
 static unsigned long pt_target(unsigned long limit)
 {
 	return limit - limit / 16;
-}
-
-struct pt_killable {
-	unsigned long sum;
-	unsigned long most;
-	int id;		/* mms that are counted are marked with */
-	bool dying;	/* somebody gives his tables back right now */
-};
-
-static int pt_add_killable(struct task_struct *p, void *arg)
-{
-	struct pt_killable *killable = arg;
-	struct task_struct *task;
-	unsigned long nr = 0;
-
-	if (is_global_init(p) || (p->flags & PF_KTHREAD))
-		return 0;
-	task = find_lock_task_mm(p);
-	if (!task) {
-		/* between exit_mm() and the end: nobody finds the mm any more */
-		killable->dying = true;
-		return 0;
-	}
-	__acquire(&task->alloc_lock);	/* find_lock_task_mm() did */
-	if (task->signal->flags & SIGNAL_GROUP_EXIT)
-		killable->dying = true;
-	else if (task->signal->oom_score_adj != OOM_SCORE_ADJ_MIN &&
-		 !test_bit(MMF_OOM_SKIP, &task->mm->flags) &&
-		 !in_vfork(task) &&
-		 READ_ONCE(task->mm->freept.pass) != killable->id)
-		nr = mm_pgtables_bytes(task->mm) / PAGE_SIZE;
-	WRITE_ONCE(task->mm->freept.pass, killable->id);
-	task_unlock(task);
-	killable->sum += nr;
-	killable->most = max(killable->most, nr);
-	return 0;
-}
-
-/*
- * Tables can be left from tasks that were moved away, or belong to tasks that
- * must not be killed.  Whose table is whose is not known; but if all that can be
- * killed have not as many as have to go, and none of them has the greater part,
- * then it is not their fault.
- */
-static bool pt_kill_helps(struct pt_killable *killable, unsigned long settled,
-			  unsigned long max)
-{
-	return killable->sum && (killable->sum + max >= settled ||
-				 killable->most >= (settled + 1) / 2);
-}
-
-/* Has the last victim tables yet?  Context: budget_lock is held. */
-static bool pt_victim_alive(struct mem_cgroup *memcg)
-{
-	struct mm_struct *mm = memcg->pt.victim;
-
-	if (!mm)
-		return false;
-	if (mm_pgtables_bytes(mm))
-		return true;
-	memcg->pt.victim = NULL;
-	mmdrop(mm);
-	return false;
-}
-
-/* Wait until usage falls under @max.  Returns whether it has fallen at all. */
-static bool pt_wait_exit(struct mem_cgroup *memcg, unsigned long max,
-			 enum memcg_pt_caller caller)
-{
-	unsigned long end = jiffies + (caller == MEMCG_PT_WRITE ? 10 * HZ : HZ);
-	unsigned long before = memcg_pt_settled(memcg);
-
-	while (memcg_pt_settled(memcg) > max && time_before(jiffies, end)) {
-		if (caller == MEMCG_PT_WRITE ? signal_pending(current) :
-					       fatal_signal_pending(current))
-			break;
-		/* the rest of what was his, or another one's turn */
-		if (memcg->pt.victim && !pt_victim_alive(memcg))
-			break;
-		schedule_timeout_idle(MEMCG_PT_VISIT_DELAY);
-	}
-	return memcg_pt_settled(memcg) < before;
-}
-
-static void pt_say(struct mem_cgroup *memcg, unsigned long max, const char *what)
-{
-	char path[256];
-
-	cgroup_path(memcg->css.cgroup, path, sizeof(path));
-	pr_warn("page tables: usage %lukB, limit %lukB, %s, in %s\n",
-		memcg_pt_usage(memcg) << (PAGE_SHIFT - 10),
-		max << (PAGE_SHIFT - 10), what, path);
-}
-
-/*
- * A complete pass has found nothing.  Have a process killed, but not while one
- * is dying.  mem_cgroup_out_of_memory() would see the margin that memory.max
- * has, and let everybody live.
- *
- * Returns whether usage has fallen, or that may be so after another pass.
- * Context: budget_lock is held, no mmap lock is.
- */
-static bool pt_oom(struct mem_cgroup *memcg, unsigned long max,
-		   enum memcg_pt_caller caller)
-{
-	struct pt_killable killable = { .id = memcg_pt_new_id() };
-	struct mm_struct *victim = NULL;
-	struct oom_control oc = {
-		.memcg = memcg,
-		.gfp_mask = GFP_KERNEL,
-		.pt_victim = &victim,
-	};
-	bool ret = false;
-
-	if (!memcg_pt_wait_freed(memcg, HZ))
-		return false;
-	if (memcg_pt_settled(memcg) <= max)
-		return true;
-	if (pt_victim_alive(memcg))
-		return pt_wait_exit(memcg, max, caller);
-
-	mem_cgroup_scan_tasks(memcg, pt_add_killable, &killable);
-	if (killable.dying && pt_wait_exit(memcg, max, caller))
-		return true;
-	if (caller == MEMCG_PT_WRITE ? signal_pending(current) :
-				       fatal_signal_pending(current))
-		return false;
-
-	memcg_pt_count(memcg, MEMCG_PT_OOM);
-	if (!pt_kill_helps(&killable, memcg_pt_settled(memcg), max)) {
-		pt_trace(memcg, max, 0, FREEPT_ACTION_NO_KILL);
-		if (!memcg->pt.warned)
-			pt_say(memcg, max, "nothing to free, and no kill can help");
-		memcg->pt.warned = true;
-		return false;
-	}
-
-	if (mutex_lock_killable(&oom_lock))
-		return false;
-	/* it may have been raised meanwhile */
-	max = READ_ONCE(memcg->pt.usage.max);
-	if (memcg_pt_settled(memcg) > max && !(current->flags & PF_EXITING))
-		ret = out_of_memory(&oc);
-	if (victim) {
-		memcg->pt.victim = victim;
-		pt_trace(memcg, max, 0, FREEPT_ACTION_KILL);
-		pt_say(memcg, max, "a process was killed");
-	}
-	mutex_unlock(&oom_lock);
-	return ret && pt_wait_exit(memcg, max, caller);
 }
 
 /*
@@ -453,9 +311,9 @@ bool memcg_pt_enforce_max(struct mem_cgroup *memcg, enum memcg_pt_caller caller)
 	if (caller == MEMCG_PT_FORK)
 		memcg_pt_wait_in_flight(memcg, 0, HZ);
 	ret = pass.nr_freed || memcg_pt_settled(memcg) < before;
-	pt_trace(memcg, max, pass.nr_freed, FREEPT_ACTION_RECLAIM);
+	memcg_pt_trace(memcg, max, pass.nr_freed, FREEPT_ACTION_RECLAIM);
 	if (!ret && caller >= MEMCG_PT_RETURN && !signal_pending(current))
-		ret = pt_oom(memcg, max, caller);
+		ret = memcg_pt_oom(memcg, max, caller);
 
 	if (!ret && (caller == MEMCG_PT_FORK || caller == MEMCG_PT_POPULATE))
 		WRITE_ONCE(pause->earliest, jiffies + pt_price(pass.wasted_ns));
@@ -492,7 +350,7 @@ static void pt_piece_of_own(struct mem_cgroup *memcg, unsigned long high)
 	pass.target = pt_target(high);
 	fc.start = READ_ONCE(current->mm->freept.cursor);
 	memcg_pt_piece(&pass, current->mm, &fc);
-	pt_trace(memcg, high, pass.nr_freed, FREEPT_ACTION_TASK);
+	memcg_pt_trace(memcg, high, pass.nr_freed, FREEPT_ACTION_TASK);
 	if (memcg_pt_settled(memcg) <= high)
 		return;
 	/* the next one would find the same, until the work item has been at it */
@@ -516,7 +374,7 @@ static void pt_enforce_high(struct mem_cgroup *memcg)
 	pass.target = pt_target(high);
 	pass.may_wait = true;
 	memcg_pt_walk_subtree(&pass);
-	pt_trace(memcg, high, pass.nr_freed, FREEPT_ACTION_RECLAIM);
+	memcg_pt_trace(memcg, high, pass.nr_freed, FREEPT_ACTION_RECLAIM);
 	if (memcg_pt_settled(memcg) <= high) {
 		memcg_pt_pause_end(pause);
 	} else if (pass.nr_freed) {
@@ -590,7 +448,7 @@ void memcg_pt_over_budget(struct mem_cgroup *memcg)
 	    (current->memcg_pt_pending || freept_notify())) {
 		current->memcg_pt_pending = true;
 	} else {
-		pt_trace(memcg, READ_ONCE(memcg->pt.usage.max), 0, FREEPT_ACTION_WORKER);
+		memcg_pt_trace(memcg, READ_ONCE(memcg->pt.usage.max), 0, FREEPT_ACTION_WORKER);
 		memcg_pt_kick(memcg, 1);
 	}
 }

@@ -4,8 +4,8 @@
 
 /*
  * Between mm/memcontrol.c, mm/memcontrol-ptfree.c (counter, files, events),
- * mm/memcontrol-ptbudget.c (budgets) and mm/memcontrol-ptreclaim.c (passes over
- * the processes of a cgroup).
+ * mm/memcontrol-ptbudget.c (budgets), mm/memcontrol-ptoom.c (kills) and
+ * mm/memcontrol-ptreclaim.c (passes over the processes of a cgroup).
  */
 
 #include <linux/freept.h>
@@ -96,6 +96,8 @@ void memcg_pt_walk_subtree(struct memcg_pt_pass *pass);
 int memcg_pt_reclaim(struct mem_cgroup *memcg, unsigned long nr);
 
 /* mm/memcontrol-ptbudget.c */
+void memcg_pt_trace(struct mem_cgroup *memcg, unsigned long limit,
+		    unsigned long nr_freed, enum freept_action action);
 unsigned long memcg_pt_back_off(struct memcg_pt_pause *pause, u64 wasted_ns);
 void memcg_pt_pause_end(struct memcg_pt_pause *pause);
 bool memcg_pt_paused(struct memcg_pt_pause *pause, unsigned long usage);
@@ -104,6 +106,10 @@ void memcg_pt_kick(struct mem_cgroup *memcg, unsigned long delay);
 void memcg_pt_over_budget(struct mem_cgroup *memcg);
 void memcg_pt_overshoot(void);
 bool memcg_pt_enforce_max(struct mem_cgroup *memcg, enum memcg_pt_caller caller);
+
+/* mm/memcontrol-ptoom.c */
+bool memcg_pt_oom(struct mem_cgroup *memcg, unsigned long max,
+		  enum memcg_pt_caller caller);
 
 #endif /* CONFIG_MEMCG_PTFREE */
 #endif /* __MM_MEMCONTROL_PTFREE_H */

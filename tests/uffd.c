@@ -15,10 +15,14 @@
 #define LEN		(SLOTS * TABLE_SPAN)
 #define WORKERS		2
 #define RACE_MS		2500L
+#define RACE_ROUNDS	(slow_kernel() ? 25 : 100)	/* and at least so many, */
+#define RACE_FREED	50				/* in so many tables freed: */
+#define RACE_MS_MAX	(60000L * scale)		/* that takes long on a busy host */
 #define RETRY_MS	(5000L * scale)
 
 static char *dst, *src;
 static int fd;
+static _Atomic bool enough;
 
 /*
  * -EAGAIN is part of the interface (the mmap changes), -EBUSY of UFFDIO_MOVE
@@ -43,7 +47,8 @@ static int unregister(char *at, size_t len)
 
 struct worker {
 	const char *(*round)(struct worker *w, char *to, char *from, uint64_t gen);
-	long index, rounds, end;
+	long index;
+	_Atomic long rounds;
 	unsigned int seed;
 	const char *wrong;	/* what went wrong, and with what error */
 	int err;
@@ -135,7 +140,7 @@ static void *work(void *arg)
 {
 	struct worker *w = arg;
 
-	while (now_ms() < w->end && !w->wrong) {
+	while (!enough && !w->wrong) {
 		/* Every worker has the tables of its own, in changing order. */
 		long slot = rand_r(&w->seed) % (SLOTS / WORKERS) * WORKERS + w->index;
 
@@ -191,24 +196,38 @@ FIXTURE_TEARDOWN(race)
 TEST_F(race, with_the_scanner)
 {
 	static struct worker w[WORKERS];
-	long freed = vmstat("ptfree"), rounds = 0;
+	long freed = vmstat("ptfree"), start, took, rounds;
 	pthread_t thread[WORKERS];
 	struct measure m;
 	int i;
 
 	m = measure_start(0, dst, LEN, SLOTS);
+	enough = false;
 	for (i = 0; i < WORKERS; i++) {
 		w[i] = (struct worker){
 			.round = variant->round, .index = i, .seed = i + 1,
-			.end = now_ms() + RACE_MS,
 		};
 		ASSERT_EQ(0, pthread_create(&thread[i], NULL, work, &w[i]));
 	}
-	/* A program like this one is left alone after a while: not as long as it is told. */
-	while (expectation == EXPECT_FREED && now_ms() < w[0].end) {
-		scanner(2, 10, SIZE_MAX_MB);
+	start = now_ms();
+	do {
+		/* A program like this one is left alone after a while: not as long as it is told. */
+		if (expectation == EXPECT_FREED)
+			scanner(2, 10, SIZE_MAX_MB);
 		nap_ms(100);
-	}
+		took = now_ms() - start;
+		rounds = 0;
+		for (i = 0; i < WORKERS; i++) {
+			rounds += w[i].rounds;
+			if (w[i].wrong)
+				took = RACE_MS_MAX;
+		}
+	} while (took < RACE_MS ||
+		 (took < RACE_MS_MAX &&
+		  (rounds < RACE_ROUNDS || (expectation == EXPECT_FREED &&
+					    vmstat("ptfree") - freed < RACE_FREED))));
+	enough = true;
+	rounds = 0;
 	for (i = 0; i < WORKERS; i++) {
 		pthread_join(thread[i], NULL);
 		EXPECT_EQ(NULL, w[i].wrong) {
@@ -217,10 +236,10 @@ TEST_F(race, with_the_scanner)
 		}
 		rounds += w[i].rounds;
 	}
-	EXPECT_LE(slow_kernel() ? 25 : 100, rounds);
+	EXPECT_LE(RACE_ROUNDS, rounds);
 	if (expectation == EXPECT_FREED) {
 		freed = vmstat("ptfree") - freed;
-		EXPECT_LE(50, freed) {
+		EXPECT_LE(RACE_FREED, freed) {
 			TH_LOG("the scanner freed %ld tables meanwhile: there was no race", freed);
 		}
 		/* All is unregistered and empty: nothing stays (2 stacks are ours). */
