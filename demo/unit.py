@@ -12,6 +12,7 @@ import textwrap
 import time
 
 import lib
+import terminal
 from lib import BUILD, HERE, TOP, WORK, Budget, Failure, Figures, say, size
 
 PHASES = ("without", "with")
@@ -36,20 +37,23 @@ def prepare():
 	layer = os.path.join(WORK, "unit")
 	shutil.rmtree(layer, ignore_errors=True)
 	os.makedirs(os.path.join(layer, "demo"))
-	lib.must(["gcc", "-O2", "-Wall", "-static", "-o", os.path.join(layer, "demo/sample"),
-		  os.path.join(HERE, "sample.c")], "compiling demo/sample.c")
+	for name, source, more in (("sample", "demo/sample.c", []),
+				   ("screen", "tests/tool/screen.c", ["-lutil"])):
+		lib.must(["gcc", "-O2", "-Wall", "-static", "-o", os.path.join(layer, "demo", name),
+			  os.path.join(TOP, source)] + more, f"compiling {source}")
 	overlays = (layer, os.path.join(BUILD, "systemd/root"), os.path.join(BUILD, "tools/root"))
 	return done.stdout.strip(), [word for path in overlays for word in ("--overlay", path)]
 
 
 def boot(kernel, scene):
-	"""Run the scene; return ({phase: Result}, budget, names of kernel and systemd)."""
+	"""Run the scene; return ({phase: Result}, budget, names of kernel and systemd,
+	{name: lines of a terminal})."""
 	image, overlays = prepare()
 	script = os.path.join(HERE, "scenes", scene.name)
 	say("booting Debian with systemd and the ptfree kernel")
 	start = time.monotonic()
 	results = {p: Result() for p in PHASES}
-	budget, names = None, []
+	budget, names, screens = None, [], {}
 	output = lib.machine(
 		["--kernel", kernel, "--root", image, "--mem", f"{scene.mem}G"] + overlays +
 		["--put", f"{script}:demo/scene", "--", "sh", "/demo/scene"], scene.name, TIMEOUT)
@@ -66,6 +70,8 @@ def boot(kernel, scene):
 				    f"page tables {size(now.tables):>8}")
 			elif word == "show":
 				results[part[0]].shown.append(rest.partition(",")[2])
+			elif word == "screen":
+				screens.setdefault(part[0], []).append(rest.partition(",")[2])
 			elif word == "budget":
 				budget = Budget(part[1:])
 			elif word == "kernel":
@@ -78,9 +84,10 @@ def boot(kernel, scene):
 		raise Failure(f"{scene.name}: a line makes no sense: '{line.strip()}' ({e})")
 	finally:
 		output.close()
-	if not budget or not all("later" in r.marks for r in results.values()):
+	if not budget or not all("later" in r.marks for r in results.values()) or \
+			sorted(screens) != ["survey", "top"]:
 		raise Failure(f"{scene.name}: it ended before its end")
-	return results, budget, names
+	return results, budget, names, screens
 
 
 def check(results, budget):
@@ -147,12 +154,26 @@ def rows(scene, results, budget):
 	return textwrap.wrap(text, 80, break_on_hyphens=False)
 
 
+def show_screens(budget, screens):
+	"""What an operator saw: survey before the budget, top with it."""
+	pictures = []
+	for name, when in (("survey", "without the budget, all memory given back"),
+			   ("top", f"with X-MemoryPageTableMax={budget.limit}K, live")):
+		print(f"\n{when}:")
+		command, text, styles = terminal.parse(screens[name])
+		print("\n".join("  " + line for line in [command] + text))
+		pictures.append(os.path.join(WORK, name + ".svg"))
+		with open(pictures[-1], "w") as f:
+			f.write(terminal.svg(command, text, styles))
+	return pictures
+
+
 def run(kernel, scene):
-	"""The whole scene; return the README's lines and the picture."""
-	results, budget, names = boot(kernel, scene)
+	"""The whole scene; return the README's lines and the pictures."""
+	results, budget, names, screens = boot(kernel, scene)
 	report(scene, results, budget, names)
-	picture = plot(scene, results, budget)
+	pictures = [plot(scene, results, budget)] + show_screens(budget, screens)
 	bad = check(results, budget)
 	if bad:
 		raise Failure(f"{scene.name}: {bad}")
-	return rows(scene, results, budget), picture
+	return rows(scene, results, budget), pictures

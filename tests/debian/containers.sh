@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Containers of crun, runc and podman with memory.pt.max: where it lands, that it
+# Containers of crun, runc, podman and LXC with memory.pt.max: where it lands, that it
 # stays, and that it holds. /usr/local/bin/filler fills page tables and gives the
 # memory back.
 # shellcheck disable=SC2317 # what ok, soon and is call
@@ -68,6 +68,32 @@ for manager in systemd cgroupfs; do
 		ok "$name: it ends" podman --runtime $runtime --cgroup-manager $manager rm -f -t 0 "$name"
 	done
 done
+# LXC: a container of its own configuration, over the same root.
+mkdir -p /var/lib/lxc/box
+cat >/var/lib/lxc/box/config <<-CONF
+	lxc.uts.name = box
+	lxc.rootfs.path = dir:/srv/root
+	lxc.init.cmd = /bin/sleep 1000
+	lxc.net.0.type = none
+	lxc.mount.auto = proc:mixed
+	lxc.apparmor.profile = unconfined
+	lxc.cgroup2.memory.pt.max = 64M
+CONF
+ok "lxc: a container starts" started lxc-start -n box -l INFO -o /run/lxc.log
+pid=$(lxc-info -n box -p -H)
+note "lxc: $(cgroup_of_pid "$pid")"
+ok "lxc: its cgroup has memory.pt.max" is $((64 * M)) inside "$pid" memory.pt.max
+ok "lxc-cgroup changes it" started lxc-cgroup -n box memory.pt.max 96M
+ok "lxc: it has changed" is $((96 * M)) lxc-cgroup -n box memory.pt.max
+ok "lxc: and so has the file" is $((96 * M)) inside "$pid" memory.pt.max
+reload
+ok "lxc: it stays over daemon-reload" is $((96 * M)) inside "$pid" memory.pt.max
+ok "lxc: it ends" lxc-stop -k -n box
+sed -i 's/= 64M$/= much/' /var/lib/lxc/box/config
+ok "lxc: with a wrong size the container does not start" fails started lxc-start -n box \
+	-l ERROR -o /run/lxc-bad.log
+ok "lxc: the log names the file" grep -q memory.pt.max /run/lxc-bad.log
+
 # podman's own units want overlayfs, which a lean kernel has not.
 ok "nothing else has failed" is "" sh -c \
 	"systemctl list-units --failed --plain --no-legend | grep -v '^podman'"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # covers: mm include patches/linux-6.12 configs tests/debian tests/tool
 #
-# memory.pt.max in containers of crun, runc and podman as Debian ships them, and
+# memory.pt.max in containers of crun, runc, podman and LXC as Debian ships them, and
 # what they say on a kernel that knows none of it. Not a part of `make check`, as the
 # image with podman takes longer to make than the test.
 set -eu

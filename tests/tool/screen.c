@@ -10,6 +10,8 @@
  *	size:RxC	resize the terminal
  *	steady:N	for N screens that change, nothing may be cleared, and no more
  *			than a third of a screen be sent each time
+ *	print:		the screen as it is, a line beginning with "|" for each of its
+ *			own; and after it one beginning with "~": b is bold, r reversed
  *	exit:CODE	until it has ended by itself, with CODE; the terminal must be
  *			as it was
  *
@@ -35,7 +37,7 @@
 #define COLS	300
 #define LIMIT_MS 30000
 
-static char cell[ROWS][COLS + 1];
+static char cell[ROWS][COLS + 1], style[ROWS][COLS + 1], pen = ' ';
 static int rows, cols, row, col, saved_row, saved_col, top, bottom;
 static unsigned long cleared, bytes;
 static int master;
@@ -52,7 +54,7 @@ static long now_ms(void)
 static void fill(int r, int from, int to)
 {
 	for (; from < to; from++)
-		cell[r][from] = ' ';
+		cell[r][from] = style[r][from] = ' ';
 }
 
 static int within(int n, int low, int high)
@@ -64,9 +66,11 @@ static void scroll(int up)
 {
 	if (up) {
 		memmove(cell[top], cell[top + 1], (bottom - top) * sizeof(cell[0]));
+		memmove(style[top], style[top + 1], (bottom - top) * sizeof(style[0]));
 		fill(bottom, 0, cols);
 	} else {
 		memmove(cell[top + 1], cell[top], (bottom - top) * sizeof(cell[0]));
+		memmove(style[top + 1], style[top], (bottom - top) * sizeof(style[0]));
 		fill(top, 0, cols);
 	}
 }
@@ -123,7 +127,15 @@ static void control(const char *text, char final)
 		bottom = n > 1 ? within(b - 1, 0, rows - 1) : rows - 1;
 		row = col = 0;
 		break;
-	case 'm': case 'h': case 'l':
+	case 'm':
+		while (1) {
+			a = strtol(text, (char **)&text, 10);
+			pen = a == 1 ? 'b' : a == 7 ? 'r' : a == 0 ? ' ' : pen;
+			if (*text++ != ';')
+				break;
+		}
+		break;
+	case 'h': case 'l':
 		break;
 	default:
 		fprintf(stderr, "screen: not a vt100: ESC [ %s %c\n", text, final);
@@ -149,6 +161,7 @@ static void plain(char c)
 			col = 0;
 			plain('\n');
 		}
+		style[row][col] = pen;
 		cell[row][col++] = c;
 	}
 }
@@ -232,6 +245,22 @@ static void failed(const char *step)
 	}
 	kill(child, SIGKILL);
 	exit(1);
+}
+
+static void print(void)
+{
+	unsigned long before;
+	int i;
+
+	/* What is just being drawn is drawn to its end. */
+	do
+		before = bytes;
+	while (pump(200) && bytes != before);
+	for (i = 0; i < rows; i++) {
+		cell[i][cols] = style[i][cols] = 0;
+		printf("|%s\n~%s\n", cell[i], style[i]);
+	}
+	fflush(stdout);
 }
 
 static bool wait_text(const char *text, bool there)
@@ -367,6 +396,8 @@ int main(int argc, char **argv)
 			keys(arg);
 		else if (!strncmp(argv[i], "size:", 5))
 			resize(arg, master);
+		else if (!strncmp(argv[i], "print:", 6))
+			print();
 		else if (!strncmp(argv[i], "steady:", 7))
 			good = steady(atoi(arg));
 		else if (!strncmp(argv[i], "exit:", 5))

@@ -1,0 +1,68 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The kernel package: built, installed in a Debian with GRUB, booted from there,
+# kept over an upgrade of Debian's kernel, removed. The commands are those that
+# README.md tells between its marks; only the first of them, which builds, is run
+# here: with PACKAGE=lean, which has to be compiled (make check-full PART=deb does
+# that), or without, from what the other tests run.
+set -eu
+top=$(cd "$(dirname "$0")/.." && pwd)
+BUILD=${BUILD:-$top/build}
+export BUILD
+package=${PACKAGE:-test}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 1' INT TERM HUP
+
+n=0 bad=0
+ok() {	# ok TEXT COMMAND...
+	text=$1
+	shift
+	n=$((n + 1))
+	if "$@" >"$work/out" 2>&1; then
+		echo "ok $n - $text"
+	else
+		bad=$((bad + 1))
+		echo "not ok $n - $text"
+		tail -n 20 "$work/out" | sed 's/^/#   /'
+	fi
+}
+one() { [ $# = 1 ] && [ -s "$1" ]; }
+# build: a line from time to time, since it takes minutes
+build() {
+	rm -f "$BUILD"/packages/linux-image-*-ptfree-"$package"_*.deb
+	"$top/scripts/deb" "$package" >"$work/deb" 2>&1 &
+	pid=$!
+	tail --pid=$pid -n +1 -f "$work/deb" | sed -u 's/^/# /' >&3
+	wait $pid
+}
+# The lines of the README that are commands, without their comments.
+commands() { awk '/^<!-- commands -->/ { on = 1 } /^<!-- end of commands -->/ { on = 0 }
+	on && sub(/^    # /, "") { sub(/ +# .*/, ""); print }' "$top/README.md"; }
+right() {
+	commands >"$work/overlay/srv/commands"
+	cat "$work/overlay/srv/commands"
+	[ "$(wc -l <"$work/overlay/srv/commands")" = 7 ] &&
+		[ "$(head -n 1 "$work/overlay/srv/commands")" = "make deb KERNEL=own" ]
+}
+
+echo "TAP version 13"
+exec 3>&1
+mkdir -p "$work/overlay/srv" "$work/overlay/root/build/packages"
+ok "README.md has the commands" right
+ok "make deb KERNEL=$package builds a kernel package" build
+ok "there is one" one "$BUILD"/packages/linux-image-*-ptfree-"$package"_*.deb
+ok "and one of the tool" "$top/scripts/deb"
+[ $bad = 0 ] || { echo "1..$n"; exit 1; }
+cp "$BUILD"/packages/linux-image-*-ptfree-"$package"_*.deb "$BUILD"/packages/ptfree_*.deb \
+	"$work/overlay/root/build/packages/"
+{
+	"$top/tests/run" --disk server --overlay "$work/overlay" --silence 240 --timeout 1800 \
+		kernel-package.sh || touch "$work/failed"
+} | awk -v n="$n" '
+	/^TAP version/ || /^1\.\.[0-9]+/ { next }
+	/^(not )?ok [0-9]+/ { sub(/ok [0-9]+/, "ok " ++n) }
+	{ print; fflush() }
+	END { print "1.." n }'
+[ ! -e "$work/failed" ]
