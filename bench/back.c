@@ -5,7 +5,7 @@
  * With vm.freept=2 and the default delays; an idle machine skips the time.
  *
  * "loop/MS/...": a program that touches 64 tables and gives them back, every MS
- * milliseconds for a minute, or 360 rounds after the first 36 if that is longer:
+ * milliseconds for 30 s, or 360 rounds after the first 36 if that is longer:
  * instructions of its own in a round; in a second, those of kfreept; tables freed,
  * and put back soon. Where there is no background, 360 rounds tell it all.
  *
@@ -20,7 +20,7 @@
 #include <ctype.h>
 
 #define LOOP_TABLES	64
-#define LOOP_SECONDS	60
+#define LOOP_SECONDS	30
 #define LOOP_ROUNDS	360
 #define IDLE_TABLES	4096
 #define RSS_SIZE	(256UL * MiB)

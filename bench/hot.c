@@ -13,6 +13,7 @@
 
 #define TABLES		64	/* a round of faults, one table each */
 #define EMPTIES		128	/* for fork */
+#define MOVES		8	/* of mremap, in a round */
 #define POPULATED	(256 * MiB)
 #define FILE_SIZE	(8 * MiB)
 #define AROUND		(16 * PAGE)	/* what a read fault in a file maps */
@@ -98,30 +99,39 @@ static void move(char *from, char *to, size_t len)
 		die("mremap");
 }
 
-/* As tables, where both places begin where a table does, and as entries. */
-static void cost_mremap(const char *name, int rounds)
+/*
+ * As tables, where both places begin where a table does, and as entries. To and fro
+ * a few times in a round: what one call allocates for its VMAs differs each time.
+ */
+static void cost_mremap(const char *name)
 {
-	struct series tables = { "mremap-table", TABLES };
-	struct series pages = { "mremap-page", TABLE_SPAN / PAGE };
+	struct series tables = { "mremap-table", MOVES * TABLES };
+	struct series pages = { "mremap-page", MOVES * TABLE_SPAN / PAGE };
 	size_t len = TABLES * TABLE_SPAN;
 	char *to = place + 2 * len;
 	uint64_t t0;
-	int i;
+	int i, j;
 
-	for (i = 0; i < rounds; i++) {
+	for (i = 0; i < 48; i++) {
 		map(place, len);
 		touch(place, len, TABLE_SPAN);
 		t0 = instructions();
-		move(place, to, len);
+		for (j = 0; j < MOVES; j += 2) {
+			move(place, to, len);
+			move(to, place, len);
+		}
 		series_add(&tables, t0);
-		munmap(to, len);
+		munmap(place, len);
 
 		map(place, TABLE_SPAN);
 		touch(place, TABLE_SPAN, PAGE);
 		t0 = instructions();
-		move(place, to + PAGE, TABLE_SPAN);
+		for (j = 0; j < MOVES; j += 2) {
+			move(place, to + PAGE, TABLE_SPAN);
+			move(to + PAGE, place, TABLE_SPAN);
+		}
 		series_add(&pages, t0);
-		munmap(to + PAGE, TABLE_SPAN);
+		munmap(place, TABLE_SPAN);
 	}
 	series_print(&tables, name);
 	series_print(&pages, name);
@@ -216,7 +226,6 @@ static void costs(const char *name)
 {
 	cost_tables(name, 64);
 	cost_pages(name, 24);
-	cost_mremap(name, 48);
 	cost_file(name, 32);
 	cost_forks(name);
 	cost_exec(name, 160);
@@ -237,8 +246,10 @@ static const char *nested(int depth)
 	return path;
 }
 
+/* Arguments: "paths" or "mremap" */
 int main(int argc, char **argv)
 {
+	bool paths = argc > 1 && !strcmp(argv[1], "paths");
 	static const int depths[] = { 0, 1, 4 };
 	const char *group;
 	char name[64];
@@ -267,7 +278,7 @@ int main(int argc, char **argv)
 			group = nested(depths[i]);
 			snprintf(name, sizeof(name), "%d-%s", depths[i],
 				 budget ? "budget" : "none");
-			in_group(group, costs, name);
+			in_group(group, paths ? costs : cost_mremap, name);
 			if (cg_clear("cost1"))
 				die("cannot remove the groups");
 		}

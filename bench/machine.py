@@ -127,7 +127,7 @@ class Runs:
 			self.all[kind][name] = mean
 			apart = 100 * (max(values) - min(values)) / abs(mean) if mean else 0
 			self.apart = max(self.apart, apart)
-			if apart > agree:
+			if apart > agree * (5 if "-budget/" in name else 1):
 				self.unsteady.append((kind, name, apart))
 
 	def others(self):

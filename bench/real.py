@@ -9,8 +9,8 @@ from machine import TOP, WORK, Failure, compile_guest
 MORE = 2.0		# per cent that a program may take more than on a stock kernel
 LIBS = "/usr/lib/x86_64-linux-gnu"
 
-# 32 MB filled and emptied, each second, with the purging of the demo's scenes
-CYCLE = "exec /tests/cycle 32 20 1000"
+# 16 MB filled and emptied, each second, with the purging of the demo's scenes
+CYCLE = "exec /tests/cycle 16 20 1000"
 # A server that is filled and emptied; it ends by itself. redis-cli counts as well.
 REDIS = r"""
 redis-server --port 0 --unixsocket /tmp/r.sock --save '' --appendonly no \
@@ -29,7 +29,7 @@ STRESS = "cd /tmp && exec stress-ng --quiet --no-rand-seed --temp-path /tmp"
 
 # What it is, and the command
 WORKS = {
-	"jemalloc": ("jemalloc, 32 MB filled and emptied each second",
+	"jemalloc": ("jemalloc, 16 MB filled and emptied each second",
 		f"export MALLOC_CONF=dirty_decay_ms:0,muzzy_decay_ms:0 "
 		f"LD_PRELOAD={LIBS}/libjemalloc.so.2; {CYCLE}"),
 	"tcmalloc": ("tcmalloc, the same",

@@ -19,16 +19,18 @@ unsigned long freept_eligible(struct mm_struct *mm, unsigned long start,
 			      unsigned long end, unsigned long *slots,
 			      unsigned int flags, unsigned int *nr_vmas);
 
+struct dentry;
+
 /* mm/freept_hints.c */
+struct dentry *freept_debugfs(void);
 bool freept_pmd_marked(pmd_t *pmd);
 void freept_pmd_mark(struct mm_struct *mm, pmd_t *pmd);
 void freept_pmd_unmark(pmd_t *pmd);
+extern unsigned int freept_generation;
 extern atomic_t freept_hints_missed;
+bool freept_hints_complete(struct mm_struct *mm);
 void freept_hint_check(struct mm_struct *mm, struct ptdesc *pt);
 void freept_filter_prepare(struct mm_struct *mm);
 void freept_filter_freed(struct mm_struct *mm, pmd_t *pmd);
-
-/* mm/freept_scan.c */
-bool freept_hints_complete(struct mm_struct *mm);
 
 #endif /* __MM_FREEPT_H */

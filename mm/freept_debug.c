@@ -24,6 +24,7 @@
 #include <linux/random.h>
 #include <linux/seq_file.h>
 
+#include "freept.h"
 #include "freept_debug.h"
 
 /* No stay is longer: locks may be held */
@@ -120,7 +121,7 @@ static const struct file_operations freept_windows_fops = {
 
 static int __init freept_debug_init(void)
 {
-	struct dentry *dir = debugfs_create_dir("freept", NULL);
+	struct dentry *dir = freept_debugfs();
 
 	debugfs_create_u32("delay_us", 0600, dir, &freept_debug_delay_us);
 	debugfs_create_u32("chance", 0600, dir, &freept_debug_chance);

@@ -36,6 +36,13 @@
 
 DEFINE_STATIC_KEY_FALSE(freept_hints);
 
+/*
+ * Counts changes of the settings.  Times that were computed from the old ones are
+ * void, or a delay of an hour would have to pass before a shorter one works.  And so
+ * is what marks tell: for a while, none may have been made.
+ */
+unsigned int freept_generation __read_mostly = 1;
+
 /* The descriptor of the PMD table that an entry is in */
 static struct ptdesc *freept_pmd_ptdesc(pmd_t *pmd)
 {
@@ -112,6 +119,19 @@ void __freept_emptied(struct mm_struct *mm, pmd_t *pmd)
 atomic_t freept_hints_missed = ATOMIC_INIT(0);
 
 /**
+ * freept_hints_complete - does the next lap go by marks?
+ * @mm: the mm
+ *
+ * Context: Any.
+ * Return: true if a lap has been through all of @mm under the current settings,
+ * and marks were made of everything since.
+ */
+bool freept_hints_complete(struct mm_struct *mm)
+{
+	return READ_ONCE(mm->freept.hinted) == READ_ONCE(freept_generation);
+}
+
+/**
  * freept_hint_check - would background work have found an empty table?
  * @mm: the mm
  * @pt: the table
@@ -130,11 +150,25 @@ void freept_hint_check(struct mm_struct *mm, struct ptdesc *pt)
 		atomic_inc(&freept_hints_missed);
 }
 
+/**
+ * freept_debugfs - the folder freept of debugfs
+ *
+ * Context: late_initcall(), one after the other.
+ * Return: what debugfs_create_dir() does.
+ */
+struct dentry * __init freept_debugfs(void)
+{
+	static struct dentry *dir __initdata;
+
+	if (!dir)
+		dir = debugfs_create_dir("freept", NULL);
+	return dir;
+}
+
 static int __init freept_hints_init(void)
 {
-	struct dentry *dir = debugfs_create_dir("freept", NULL);
-
-	debugfs_create_atomic_t("hints_missed", 0444, dir, &freept_hints_missed);
+	debugfs_create_atomic_t("hints_missed", 0444, freept_debugfs(),
+				&freept_hints_missed);
 	return 0;
 }
 late_initcall(freept_hints_init);

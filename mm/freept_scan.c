@@ -82,12 +82,6 @@ DEFINE_STATIC_KEY_FALSE(freept_background);
 
 static DECLARE_WAIT_QUEUE_HEAD(freept_wait);
 
-/*
- * Counts changes of the settings: times that were computed from the old ones
- * are void, or a delay of an hour would have to pass before a shorter one works.
- */
-static unsigned int freept_generation __read_mostly = 1;
-
 /* Some process has asked for background work, with prctl() or madvise() */
 static bool freept_asked __read_mostly;
 
@@ -229,19 +223,6 @@ static bool freept_lap_begin(struct mm_struct *mm)
 	WRITE_ONCE(fm->marked, false);
 	smp_mb();	/* pairs with freept_pmd_mark() */
 	return true;
-}
-
-/**
- * freept_hints_complete - does the next lap rely on marks?
- * @mm: the mm
- *
- * Context: Any.
- * Return: true if a lap has been through all of @mm under the current settings,
- * and marks were made of everything since.
- */
-bool freept_hints_complete(struct mm_struct *mm)
-{
-	return READ_ONCE(mm->freept.hinted) == READ_ONCE(freept_generation);
 }
 
 /*
