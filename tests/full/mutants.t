@@ -16,7 +16,8 @@ begins with
 	Boot: more words for the command line of the kernel (optional)
 	Needs: more arguments for scripts/vm (optional)
 
-For each, the kernel is built with the patch, and the test is run: it has to fail. The same test has to pass without the patch. What is done is
+One kernel is built with all of them in it, of which freept_mutant=N on its command line
+chooses one, see merge(). With it the test has to fail, and to pass without. What is done is
 remembered below build/mutants, and not done again until one of the files changes that
 it depends on. The table in tests/mutants/README.md is written anew.
 
@@ -35,11 +36,12 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MAIN = os.path.abspath(os.environ.get("BUILD") or os.path.join(TOP, "build"))
-BUILD = os.path.join(MAIN, "mutants")
+BUILD = os.environ.get("MUTANTS_BUILD") or os.path.join(MAIN, "mutants")
 TREE = os.path.join(BUILD, "tree")
 OWN = os.path.join(BUILD, "own")
 RESULTS = os.path.join(BUILD, "results.json")
@@ -112,8 +114,12 @@ class Mutant(Patch):
 			if self["Window"] else None
 		# What decides whether the same test was run before
 		self.kernel = self["Kernel"] or "lean"
-		self.control = "|".join((self["Test"], self["Window"], self.kernel, self["Boot"],
-					 self["Needs"]))
+		self.control = "|".join((self.test_without(), self["Window"], self.kernel,
+					 self["Boot"], self["Needs"]))
+
+	def test_without(self):
+		"""The test that has to pass without the mutant: all KUnit tests at once."""
+		return "kunit *" if self["Test"].startswith("kunit ") else self["Test"]
 
 	def sources(self):
 		"""Of the test, as hashes."""
@@ -156,7 +162,9 @@ def restore():
 			os.makedirs(to, exist_ok=True)
 			for name in names:
 				a, b = os.path.join(where, name), os.path.join(to, name)
-				if not os.path.exists(b) or read(a) != read(b):
+				if not os.path.exists(b):
+					shutil.copy2(a, b)
+				elif read(a) != read(b):
 					shutil.copyfile(a, b)	# as of now, for make
 	if os.path.isdir(os.path.join(TREE, ".git")):
 		subprocess.run(["git", "checkout", "--quiet", "--", "."], cwd=TREE, check=True)
@@ -165,32 +173,138 @@ def restore():
 def lay():
 	os.makedirs(BUILD, exist_ok=True)
 	os.makedirs(os.path.join(MAIN, "deb"), exist_ok=True)
-	if not os.path.exists(os.path.join(BUILD, "deb")):
+	if not os.path.lexists(os.path.join(BUILD, "deb")):
 		os.symlink("../deb", os.path.join(BUILD, "deb"))
 	restore()
 	if run(["scripts/tree", "lay"])[1]:
 		raise Failure("the tree cannot be laid, see above")
 
 
-def apply(patch):
-	"""Each file where it is: what is ours is a link in the tree."""
-	for part in re.split(r"^(?=--- a/)", patch.text, flags=re.M)[1:]:
-		name = re.search(r"^\+\+\+ b/(\S+)", part, re.M)[1]
-		root = OWN if os.path.exists(os.path.join(OWN, name)) else TREE
-		got = subprocess.run(["patch", "-p1", "--fuzz=0", "--no-backup-if-mismatch", "-s", "-d", root],
-			input=part, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+def apply(patch, files):
+	"""To a dictionary of texts by name."""
+	with tempfile.TemporaryDirectory() as folder:
+		for name in patch.files:
+			path = os.path.join(folder, name)
+			os.makedirs(os.path.dirname(path), exist_ok=True)
+			with open(path, "w") as f:
+				f.write(files[name])
+		got = subprocess.run(["patch", "-p1", "--fuzz=0", "-s", "-d", folder], input=patch.text,
+			text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 		if got.returncode:
 			say(got.stdout)
-			raise Failure(f"{patch.name} does not apply to {name}")
+			raise Failure(f"{patch.name} does not apply")
+		files.update((name, read(os.path.join(folder, name))) for name in patch.files)
+
+
+# ---- one kernel with all of them -----------------------------------------------
+#
+# To build a kernel for each mutant takes most of the time. So a function that a
+# mutant changes is there twice, and calls its copy where freept_mutant=N on the
+# kernel's command line says so.
+
+def functions(text):
+	"""A list of what is text, and of (signature, body) as tuples."""
+	parts, lines, i, begin = [], text.split("\n"), 0, 0
+	while i < len(lines):
+		if lines[i] != "{":
+			i += 1
+			continue
+		first = i
+		while first and lines[first - 1] and lines[first - 1][0] not in "#}/{" and \
+				not lines[first - 1].startswith(" *") and lines[first - 1][-1] not in ";}":
+			first -= 1
+		end = lines.index("}", i)
+		signature = "\n".join(lines[first:i])
+		if "(" in signature and "=" not in signature:
+			parts += ["\n".join(lines[begin:first]), (signature, "\n".join(lines[i + 1:end]))]
+			begin = end + 1
+		i = end + 1
+	return parts + ["\n".join(lines[begin:])]
+
+
+def call(signature, name):
+	"""The words that call the copy of a function"""
+	inner = signature[signature.index("(") + 1:signature.rindex(")")]
+	args = [re.search(r"(\w+)(?:\[\])?$", a.strip())[1] for a in inner.split(",")
+		if a.strip() not in ("", "void")]
+	void = re.match(r"(?:static |inline |noinline )*void\s+\w", signature)
+	return ("{ %s(%s); return; }" if void else "return %s(%s);") % (name, ", ".join(args))
+
+
+def merge(patches):
+	"""Texts by name in which each mutant and window has its copies. {number: [patches]}"""
+	names = {name for some in patches.values() for p in some for name in p.files}
+	original = {name: read(os.path.join(TREE, name)) for name in names}
+	merged = {name: functions(text) for name, text in original.items()}
+	includes = {name: [] for name in names}
+	copies = {}
+	for number, some in patches.items():
+		files = dict(original)
+		for p in some:
+			apply(p, files)
+		for name in {name for p in some for name in p.files}:
+			now, old = functions(files[name]), merged[name]
+			if [type(part) for part in now] != [type(part) for part in old]:
+				raise Failure(f"{some[-1].name}: adds or removes a function in {name}")
+			for i, part in enumerate(now):
+				if part == old[i]:
+					continue
+				if isinstance(part, tuple):
+					copies.setdefault((name, i), []).append((number, *part))
+					continue
+				new = [line for line in part.split("\n") if line not in old[i].split("\n")]
+				if any(not line.startswith("#include") for line in new):
+					raise Failure(f"{some[-1].name}: changes {name} outside of functions")
+				includes[name] += new
+	texts = {}
+	for name, parts in merged.items():
+		out = []
+		for i, part in enumerate(parts):
+			if not isinstance(part, tuple):
+				out.append(part)
+				continue
+			signature, body = part
+			fn = re.search(r"(\w+)\(", signature)[1]
+			switch = []
+			for number, s, b in copies.get((name, i), []):
+				s = re.sub(r"^(static |inline |__always_inline )+", "", s)
+				s = s.replace(fn + "(", f"{fn}__{number}(", 1)
+				out.append(f"static noinline {s}\n{{\n{b}\n}}\n")
+				switch.append(f"\tif (unlikely(freept_mutant == {number}))\n\t\t" +
+					      call(signature, f"{fn}__{number}"))
+			out.append("\n".join([signature, "{"] + switch + [body, "}"]))
+		text = "\n".join(out)
+		first = text.index("#include")
+		texts[name] = text[:first] + "".join(f"{line}\n" for line in dict.fromkeys(includes[name])) + \
+			"extern int freept_mutant;\n" + text[first:]
+	home = "mm/freept.c"
+	if home in texts:
+		texts[home] = texts[home].replace("#ifdef CONFIG_FREEPT_KUNIT_TEST", """int freept_mutant;
+
+static int __init set_freept_mutant(char *str)
+{
+	return kstrtoint(str, 10, &freept_mutant);
+}
+early_param("freept_mutant", set_freept_mutant);
+
+#ifdef CONFIG_FREEPT_KUNIT_TEST""")
+	return texts
+
+
+def put(texts):
+	for name, text in texts.items():
+		path = os.path.realpath(os.path.join(TREE, name))
+		if read(path) != text:
+			with open(path, "w") as f:
+				f.write(text)
 
 
 def build(kernel):
 	env = {}
 	if kernel == "mutants":
 		env["EXTRA_CONFIG"] = read(os.path.join(TOP, f"configs/{kernel}.config"))
-	_, code = run(["nice", "-n", NICE, "scripts/kernel", kernel], **env)
-	if code:
-		raise Failure("does not build, see above")
+	if run(["nice", "-n", NICE, "scripts/kernel", kernel], **env)[1]:
+		raise Failure("the kernel with all mutants does not build, see above")
 
 
 # ---- running a test ----------------------------------------------------------
@@ -198,16 +312,16 @@ def build(kernel):
 TRACE = re.compile(r"not ok|EXPECTATION FAILED|vm: |Bail out|# .*(BUG|WARNING|possible|Oops|panic)")
 
 
-def test(mutant):
+def test(mutant, program, number):
 	"""Returns None if it passes, or the first thing that went wrong."""
 	words = ["tests/run", "--kernel", mutant.kernel, "--timeout", "400", "--silence", "120",
-		 "--append", "page_poison=1"]
+		 "--append", f"page_poison=1 freept_mutant={number}"]
 	for text in (mutant["Boot"],):
 		if text:
 			words += ["--append", text]
 	if mutant["Needs"]:
 		words += ["--vm", mutant["Needs"]]
-	program = mutant["Test"]
+	every = program == "kunit *"
 	if program.startswith("kunit "):
 		words += ["--append", f"kunit.enable=1 kunit.filter_glob=freept.{program.split()[1]}",
 			  "--before", """printf '%s\\n' '#!/bin/sh' \
@@ -216,11 +330,9 @@ def test(mutant):
 				>kunit; chmod +x kunit"""]
 		program = "./kunit"
 	lines, code = run(words + [program], show=False)
-	for line in lines:
-		if re.match(r"ok \d+ .*# SKIP", line):
-			return "skipped: " + line
 	if not code:
-		return None
+		skipped = [line for line in lines if re.match(r"ok \d+ .*# SKIP", line)]
+		return "skipped: " + skipped[0] if skipped and not every else None
 	wrong = [line for line in lines if TRACE.search(line)]
 	for line in wrong[:6] or lines[-6:]:
 		say("  " + line)
@@ -245,17 +357,6 @@ class Results:
 		with open(RESULTS + ".new", "w") as f:
 			json.dump(self.of, f, indent=1, sort_keys=True)
 		os.rename(RESULTS + ".new", RESULTS)
-
-
-def try_one(patches, mutant):
-	"""Build with these patches, run the test, and tidy up."""
-	try:
-		for patch in patches:
-			apply(patch)
-		build(mutant.kernel)
-		return test(mutant)
-	finally:
-		restore()
 
 
 # ---- the report --------------------------------------------------------------
@@ -337,31 +438,40 @@ def main():
 	def late():
 		return time.monotonic() - START > MINUTES * 60
 
-	# Does each test pass where nothing is broken?  Same window, one build.
+	# One number for each mutant, and for each window by itself
+	windows = sorted({m.window.path for m in mutants if m.window})
+	number = {m.name: i + 1 for i, m in enumerate(mutants)}
+	number.update({path: 1001 + i for i, path in enumerate(windows)})
+	patches = {number[m.name]: ([m.window] if m.window else []) + [m] for m in mutants}
+	patches.update({number[path]: [Patch(path)] for path in windows})
+	texts, built = merge(patches), set()
+
+	def tried(m, program, with_mutant):
+		if m.kernel not in built:
+			put(texts)
+			build(m.kernel)
+			built.add(m.kernel)
+		return test(m, program, number[m.name] if with_mutant else
+			    number[m.window.path] if m.window else 0)
+
+	# Does each test pass where nothing is broken, but for the window?
 	controls = {}
-	for m in sorted(chosen, key=lambda m: (m.kernel, m["Window"])):
+	chosen.sort(key=lambda m: (m.kernel != "lean", m.kernel))
+	for m in chosen:
 		controls.setdefault(m.control, m)
-	built = None
 	for name, m in controls.items():
 		key = m.key(kernel, False)
 		old = results.get("control " + name, key)
-		what = f"{m['Test']} passes" + (f" with windows/{m['Window']}" if m.window else "")
-		if old and old["passes"]:
-			tap.result(True, what)
-			continue
-		if late():
-			tap.result(False, what + ": not yet tried, run again")
-			continue
-		if built != (m.kernel, m["Window"]):
-			restore()
-			if m.window:
-				apply(m.window)
-			build(m.kernel)
-			built = m.kernel, m["Window"]
-		how = test(m)
-		results.put("control " + name, key, passes=how is None)
-		tap.result(how is None, what + (f": {how}" if how else ""))
-	restore()
+		what = f"{m.kernel}: {m.test_without()} passes" + \
+			(f" with windows/{m['Window']}" if m.window else "")
+		if not (old and old["passes"]):
+			if late():
+				tap.result(False, what + ": not yet tried, run again")
+				continue
+			how = tried(m, m.test_without(), False)
+			results.put("control " + name, key, passes=how is None, how=how)
+			old = results.of["control " + name]
+		tap.result(old["passes"], what + (f": {old['how']}" if old.get("how") else ""))
 
 	for m in chosen:
 		key = m.key(kernel, True)
@@ -370,19 +480,13 @@ def main():
 			if late():
 				tap.result(False, f"{m.name}: not yet tried, run again")
 				continue
-			began = time.monotonic()
-			try:
-				how = try_one(([m.window] if m.window else []) + [m], m)
-			except Failure as e:
-				tap.result(False, f"{m.name}: {e}")
-				continue
+			how = tried(m, m["Test"], True)
 			killed = bool(how) and not how.startswith("skipped")
-			results.put(m.name, key, killed=killed, how=how,
-				    seconds=round(time.monotonic() - began))
+			results.put(m.name, key, killed=killed, how=how)
 			old = results.of[m.name]
-			say(f"{m.name}: {old['seconds']} s")
 		tap.result(old["killed"], f"{m.name}: " + (f"killed by {m['Test']}: {old['how']}"
 			if old["killed"] else f"survives {m['Test']}" + (f", {old['how']}" if old["how"] else "")))
+	restore()
 	report(mutants, results, all_rules)
 	print(f"1..{tap.n}")
 
