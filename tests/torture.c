@@ -40,12 +40,15 @@ static void draw(struct worker *w, int *weight, int *total, long min)
 static void work(struct worker *w, long min)
 {
 	int weight[ARRAY_SIZE(ops)], total, at;
+	bool late, few = false;		/* only those that were too seldom are drawn */
 	size_t op;
 
 	draw(w, weight, &total, min);
 	while (!atomic_load(&shared->stop)) {
-		if (atomic_load(&shared->late))
+		late = atomic_load(&shared->late);
+		if (late || few)
 			draw(w, weight, &total, min);
+		few = late;
 		if (!total) {
 			nap_ms(10);
 			atomic_fetch_add(&shared->worker[w->index].beat, 1);
@@ -223,7 +226,7 @@ int main(int argc, char **argv)
 	pid = fork_child();
 	if (!pid)
 		_exit(body(seed, min));
-	err = watch(pid, seconds, seed, min);
+	err = watch(pid, seconds, seed, min, before);
 	report(err, seed, min, before);
 	common_teardown();
 	ksft_exit(!ksft_get_fail_cnt());

@@ -154,7 +154,7 @@ static bool prepare(const char *list, long delay)
 	return true;
 }
 
-static bool all_done(long min)
+static bool ops_done(long min)
 {
 	size_t i;
 
@@ -164,11 +164,24 @@ static bool all_done(long min)
 	return true;
 }
 
+static bool activities_done(const long *before)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(activities); i++) {
+		const struct activity *a = &activities[i];
+
+		if (!only && (!a->can || a->can()) && activity(a) - before[i] < a->least)
+			return false;
+	}
+	return true;
+}
+
 /*
  * Wait for the end, say now and then how it goes, notice who is stuck. How the
  * tortured process ended, as waitpid() puts it.
  */
-static int watch(pid_t pid, long seconds, uint64_t seed, long min)
+static int watch(pid_t pid, long seconds, uint64_t seed, long min, const long *before)
 {
 	long start = now_ms(), said = start, beat[WORKERS] = { 0 }, when[WORKERS];
 	long end = start + seconds * 1000, last = start + seconds * 7000, told = 0, total;
@@ -178,10 +191,14 @@ static int watch(pid_t pid, long seconds, uint64_t seed, long min)
 		when[i] = start;
 	while (waitpid(pid, &status, WNOHANG) != pid) {
 		nap_ms(100);
-		if (now_ms() > end)
-			atomic_store(&shared->late, true);
-		if (now_ms() > last || (now_ms() > end && all_done(min)))
-			atomic_store(&shared->stop, true);
+		if (now_ms() > end) {
+			bool done = ops_done(min);
+
+			/* What others have done too seldom, they do for all operations. */
+			atomic_store(&shared->late, !done);
+			if (now_ms() > last || (done && activities_done(before)))
+				atomic_store(&shared->stop, true);
+		}
 		/* It would leave us alone, as what it frees comes back: told anew, it does not. */
 		if (!(++told % 10) && alone(ALONE_SETTINGS)) {
 			scanner(2, 10, SIZE_MAX_MB);
