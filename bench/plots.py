@@ -51,8 +51,8 @@ def table(runs, munmap, path):
 	get = lambda name: runs.get("ptfree", name)
 	rows = [f'"look: in use" {get("look/first-entry"):.0f} 0',
 		f'"look: last entry" {get("look/last-entry"):.0f} 0',
-		f'"free: batch of 511" {get("free/511/call"):.0f} {get("free/511/after"):.0f}',
-		f'"free: batch of 64" {get("free/64/call"):.0f} {get("free/64/after"):.0f}']
+		f'"free: 511 at once" {get("free/511/call"):.0f} {get("free/511/after"):.0f}',
+		f'"free: 64 at once" {get("free/64/call"):.0f} {get("free/64/after"):.0f}']
 	if munmap:
 		rows.append(f'"munmap, stock" {munmap:.0f} 0')
 	gnuplot(path, "860,380", block("table", rows) + f"""
