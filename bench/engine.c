@@ -136,20 +136,20 @@ static struct holds trace_read(void)
 	return h;
 }
 
-/* What a hist trigger of the TLB flushes has counted, whatever their reason */
+/* TLB flushes that a hist trigger has counted, but for those of a switch of tasks: 0 */
 static long flushes(void)
 {
 	char line[256];
-	long hits = 0, n;
+	long all = 0, reason, hits;
 	FILE *f = fopen(FLUSH_EVENT "hist", "r");
 
 	if (!f)
-		return -1;
+		die(FLUSH_EVENT "hist");
 	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, " Hits: %ld", &n) == 1)
-			hits += n;
+		if (sscanf(line, "{ reason: %ld } hitcount: %ld", &reason, &hits) == 2 && reason)
+			all += hits;
 	fclose(f);
-	return hits;
+	return all;
 }
 
 /* What is left, by itself */
@@ -443,7 +443,8 @@ static void measure_scale(long gib)
 	}
 	before = pt_current(GROUP);
 	quiet = spin(20 * SPIN);
-	write_text(FLUSH_EVENT "trigger", "hist:keys=reason");
+	if (write_text(FLUSH_EVENT "trigger", "hist:keys=reason"))
+		die(FLUSH_EVENT "trigger");
 	trace_clear();
 	trace_on(true);
 	t0 = instructions();

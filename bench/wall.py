@@ -19,7 +19,7 @@ MODES = {
 
 class Wall:
 	title = "Two processors, by the clock"
-	about = f"""Noisy: emulated processors on a host that does other things, too. Rounds in a
+	about = f"""Noisy: emulated processors on a host that does other things, too. Pages in a
 second, medians of the slots of a machine, then of {TURNS} machines of each kernel that ran in
 turns; of the ratios between machines that ran one after the other the least and the
 greatest. They show a lock that everybody waits for, or a storm of interrupts, and nothing
@@ -36,7 +36,7 @@ finer than that: there is no target."""
 
 	def report(self, runs: Runs, out):
 		turns = {kind: [r["figures"] for r in results] for kind, results in runs.turns.items()}
-		out.line("| | kernel | | rounds | to stock | from | to | IPIs for TLBs, 1000 rounds |")
+		out.line("| | kernel | | pages | to stock | from | to | IPIs for TLBs, 1000 pages |")
 		out.line("|---|---|---|--:|--:|--:|--:|--:|")
 		for work, text in WORKS.items():
 			base = [r[f"off/{work}"] for r in turns["stock"]]
