@@ -55,15 +55,22 @@ allocator draws by lot."""
 	seeds = (1,)
 	agree = 0.1
 
+	def pack(self, userland, initrd):
+		if subprocess.run([os.path.join(TOP, "scripts/initramfs"), initrd, userland]).returncode:
+			raise Failure("cannot pack the root file system, see above")
+
 	def run(self, runs):
 		userland = os.path.join(WORK, "userland")
 		if subprocess.run([os.path.join(TOP, "demo/userland"), userland,
 				   "stress-ng:usr/bin/stress-ng"],
 				  stdin=subprocess.DEVNULL).returncode:
 			raise Failure("no programs to measure, see above")
+		# packed anew it would be another one, and nothing known of it
 		initrd = os.path.join(WORK, "userland.cpio")
-		if subprocess.run([os.path.join(TOP, "scripts/initramfs"), initrd, userland]).returncode:
-			raise Failure("cannot pack the root file system, see above")
+		made_of = (os.path.join(userland, ".complete"), os.path.join(TOP, "scripts/initramfs"))
+		if not os.path.exists(initrd) or any(
+				os.path.getmtime(p) > os.path.getmtime(initrd) for p in made_of):
+			self.pack(userland, initrd)
 		put = [compile_guest("real"), compile_guest("cycle", static=False)]
 		for names in (("jemalloc", "tcmalloc", "mimalloc"), ("redis",),
 			      ("stress-vm", "stress-madvise")):
