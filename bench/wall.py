@@ -47,9 +47,9 @@ finer than that: there is no target."""
 						if kind != "stock" and mode != "off":
 							out.line(f"| {text} | {kind} | {what} | cannot | | | | |")
 						continue
-					ratios = [v / b for v, b in zip(values, base)]
+					ratios = [v / b for v, b in zip(values, base) if b] or [0]
 					ipis = statistics.median(r[f"{mode}/{work}-ipis"] for r in turns[kind])
 					shown = "" if kind == "stock" else what
 					out.line(f"| {text} | {kind} | {shown} | {statistics.median(values):,.0f} "
-						 f"| {statistics.median(values) / statistics.median(base):.2f} "
+						 f"| {statistics.median(values) / (statistics.median(base) or 1):.2f} "
 						 f"| {min(ratios):.2f} | {max(ratios):.2f} | {ipis:,.0f} |")
