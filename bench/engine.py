@@ -120,8 +120,8 @@ munmap. The gigabytes are set with `BENCH_GIB`; the guest's memory follows."""
 		for text, value in (
 				("tables", f"{tables:,.0f}"),
 				("memory that they take", f"{get('scale/kb') / 1048576:.2f} GiB"),
-				("the request, a table", f"{get('scale/request'):,.0f}"),
-				("after it (RCU, freeing), a table", f"{get('scale/after'):,.0f}"),
+				("the request, a table; it waits until all is returned", f"{get('scale/request'):,.0f}"),
+				("what is left to be done after it, a table", f"{get('scale/after'):,.0f}"),
 				("from the first look until all is returned, of the guest's time",
 				 f"{get('scale/ms'):,.0f} ms"),
 				("munmap instead, stock kernel, a table",
@@ -132,7 +132,5 @@ munmap. The gigabytes are set with `BENCH_GIB`; the guest's memory follows."""
 				("longest hold of the mmap lock: looked at, unlinked",
 				 f"{get('scale/hold-scanned'):,.0f}, {get('scale/hold-freed'):,.0f}"),
 				("longest hold, instructions", f"{get('scale/hold-ns'):,.0f}"),
-				("longest stop by callbacks afterwards, instructions",
-				 f"{get('scale/stop'):,.0f}"),
 				("page tables left", f"{get('scale/left-kb'):,.0f} kB")):
 			out.line(f"| {text} | {value} |")

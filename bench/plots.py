@@ -40,7 +40,7 @@ set style fill solid
 set ylabel 'per cent over stock'
 set xtics rotate by -40
 set grid y
-set key top left
+set key outside top center horizontal
 plot $hot using 2:xtic(1) {OTHER} title 'root', '' using 3 {OURS} title '1 level', \\
 	'' using 4 lc rgb '#92c5de' title '4 levels', 0.5 {STOCK} dt 2 title 'target: 0.5; 1 and 1.5 for tables'""")
 	return "Hot paths, per cent of instructions more than on a stock kernel"
@@ -51,18 +51,20 @@ def table(runs, munmap, path):
 	get = lambda name: runs.get("ptfree", name)
 	rows = [f'"look: in use" {get("look/first-entry"):.0f} 0',
 		f'"look: last entry" {get("look/last-entry"):.0f} 0',
-		f'"free: batch of 511" {get("free/511/call"):.0f} {get("free/511/after"):.0f}',
-		f'"free: batch of 64" {get("free/64/call"):.0f} {get("free/64/after"):.0f}']
+		f'"free: 511 at once" {get("free/511/call"):.0f} {get("free/511/after"):.0f}',
+		f'"free: 64 at once" {get("free/64/call"):.0f} {get("free/64/after"):.0f}']
 	if munmap:
 		rows.append(f'"munmap, stock" {munmap:.0f} 0')
-	gnuplot(path, "700,380", block("table", rows) + f"""
+	gnuplot(path, "860,380", block("table", rows) + f"""
 set style data histogram
 set style histogram rowstacked
 set style fill solid
 set boxwidth 0.6
 set yrange [0:]
+set offsets 0, 0, graph 0.05, 0
 set ylabel 'instructions'
 set grid y
+set key top left
 plot $table using 2:xtic(1) {OURS} title 'at once', '' using 3 {OTHER} title 'after a grace period'""")
 	return "Instructions for an empty table"
 

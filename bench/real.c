@@ -5,7 +5,8 @@
  * Arguments are NAME=COMMAND; a command is a line for sh. "NAME/own" is the CPU time
  * of all its processes, "NAME/thread" that of kfreept meanwhile; instructions both,
  * in a machine where one takes a nanosecond. "NAME/tables" is what a command says
- * of its page tables, kB, in a line "tables N".
+ * of its page tables, kB, in a line "tables N", and "NAME/ops" what it has done, in a
+ * line "ops N".
  */
 #include "bench.h"
 
@@ -22,7 +23,7 @@ static void run(const char *name, const char *command)
 {
 	double own = children_ns(), thread = thread_ns();
 	char line[256];
-	long kb, ended;
+	long n, ended;
 	FILE *out;
 
 	fflush(stdout);
@@ -30,8 +31,10 @@ static void run(const char *name, const char *command)
 	if (!out)
 		die(command);
 	while (fgets(line, sizeof(line), out)) {
-		if (sscanf(line, "tables %ld", &kb) == 1)
-			figure(kb, "%s/tables", name);
+		if (sscanf(line, "tables %ld", &n) == 1)
+			figure(n, "%s/tables", name);
+		else if (sscanf(line, "ops %ld", &n) == 1)
+			figure(n, "%s/ops", name);
 		else
 			fprintf(stderr, "%s: %s", name, line);
 	}

@@ -3,20 +3,21 @@
  * Several processors: locks, and interrupts between them: guest part.
  *
  * Two threads of one process work for some slots of time; a figure is what they have
- * done in a second, the median of the slots. The host compares machines that ran in
+ * done in a second, pages, the median of the slots. The host compares machines that ran in
  * turns. Arguments: NAME=MODE, MODE being what vm.freept is, or "request": mode 0, and
  * a third thread that frees what is empty all the time.
  *
- * "fault": each thread touches 32 tables of its own and gives them back.
- * "shared": both in the same tables, one page each, so that they meet in the locks.
- * "ipis": TLB flushes that another processor was asked for, for a thousand rounds.
+ * "fault": each thread touches 32 tables of its own and gives them back, in one call.
+ * "shared": both in the same tables, one page each, a call for each, so that they meet
+ * in the locks. Counted are pages.
+ * "ipis": TLB flushes that another processor was asked for, for a thousand pages.
  */
 #include "bench.h"
 
 #define THREADS	2
 #define TABLES	32
-#define SLOTS	7
-#define SLOT_MS	300
+#define SLOTS	5
+#define SLOT_MS	1000
 
 #ifndef MADV_PT_RECLAIM
 #define MADV_PT_RECLAIM	1062
@@ -36,10 +37,11 @@ static void *work(void *arg)
 	while (!stop) {
 		for (i = 0; i < TABLES; i++)
 			*(volatile char *)(at + i * TABLE_SPAN) = 1;
-		for (i = 0; i < TABLES; i++)
-			if (madvise(at + i * TABLE_SPAN, PAGE, MADV_DONTNEED))
-				die("madvise");
-		done[me]++;
+		if (!shared)
+			discard(at, TABLES * TABLE_SPAN);
+		for (i = 0; shared && i < TABLES && !stop; i++)
+			discard(at + i * TABLE_SPAN, PAGE);
+		done[me] += TABLES;
 	}
 	return NULL;
 }
@@ -81,7 +83,7 @@ static void measure(const char *name, const char *kind, bool request)
 {
 	pthread_t thread[THREADS], third;
 	double rate[SLOTS + 1];
-	long i, ipis, rounds = 0;
+	long i, ipis, pages = 0;
 
 	shared = !strcmp(kind, "shared");
 	stop = false;
@@ -103,7 +105,7 @@ static void measure(const char *name, const char *kind, bool request)
 	stop = true;
 	for (i = 0; i < THREADS; i++) {
 		pthread_join(thread[i], NULL);
-		rounds += done[i];
+		pages += done[i];
 	}
 	if (request)
 		pthread_join(third, NULL);
@@ -118,7 +120,7 @@ static void measure(const char *name, const char *kind, bool request)
 			rate[j - 1] = r;
 		}
 	figure(rate[1 + SLOTS / 2], "%s/%s", name, kind);
-	figure(ipis * 1000.0 / rounds, "%s/%s-ipis", name, kind);
+	figure(ipis * 1000.0 / pages, "%s/%s-ipis", name, kind);
 }
 
 int main(int argc, char **argv)

@@ -19,7 +19,7 @@ MODES = {
 
 class Wall:
 	title = "Two processors, by the clock"
-	about = f"""Noisy: emulated processors on a host that does other things, too. Rounds in a
+	about = f"""Noisy: emulated processors on a host that does other things, too. Pages in a
 second, medians of the slots of a machine, then of {TURNS} machines of each kernel that ran in
 turns; of the ratios between machines that ran one after the other the least and the
 greatest. They show a lock that everybody waits for, or a storm of interrupts, and nothing
@@ -36,7 +36,7 @@ finer than that: there is no target."""
 
 	def report(self, runs: Runs, out):
 		turns = {kind: [r["figures"] for r in results] for kind, results in runs.turns.items()}
-		out.line("| | kernel | | rounds | to stock | from | to | IPIs for TLBs, 1000 rounds |")
+		out.line("| | kernel | | pages | to stock | from | to | IPIs for TLBs, 1000 pages |")
 		out.line("|---|---|---|--:|--:|--:|--:|--:|")
 		for work, text in WORKS.items():
 			base = [r[f"off/{work}"] for r in turns["stock"]]
@@ -47,9 +47,9 @@ finer than that: there is no target."""
 						if kind != "stock" and mode != "off":
 							out.line(f"| {text} | {kind} | {what} | cannot | | | | |")
 						continue
-					ratios = [v / b for v, b in zip(values, base)]
+					ratios = [v / b for v, b in zip(values, base) if b] or [0]
 					ipis = statistics.median(r[f"{mode}/{work}-ipis"] for r in turns[kind])
 					shown = "" if kind == "stock" else what
 					out.line(f"| {text} | {kind} | {shown} | {statistics.median(values):,.0f} "
-						 f"| {statistics.median(values) / statistics.median(base):.2f} "
+						 f"| {statistics.median(values) / (statistics.median(base) or 1):.2f} "
 						 f"| {min(ratios):.2f} | {max(ratios):.2f} | {ipis:,.0f} |")
