@@ -34,19 +34,26 @@ static void fk_unlink(unsigned long addr, struct freept_control *fc)
 	mmap_read_unlock(current->mm);
 }
 
-/* FK_TABLES empty tables below one PMD table */
-static unsigned long fk_empties(struct kunit *test)
+/* A mapping of small pages */
+static unsigned long fk_map_size(struct kunit *test, unsigned long size)
 {
 	unsigned long addr;
-	unsigned int i;
 
-	addr = kunit_vm_mmap(test, NULL, 0, 2 * PUD_SIZE, PROT_READ | PROT_WRITE,
+	addr = kunit_vm_mmap(test, NULL, 0, size, PROT_READ | PROT_WRITE,
 			     MAP_ANONYMOUS | MAP_PRIVATE | MAP_NORESERVE, 0);
 	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
 	mmap_write_lock(current->mm);
 	vm_flags_set(find_vma(current->mm, addr), VM_NOHUGEPAGE);
 	mmap_write_unlock(current->mm);
-	addr = ALIGN(addr, PUD_SIZE);
+	return addr;
+}
+
+/* FK_TABLES empty tables below one PMD table */
+static unsigned long fk_empties(struct kunit *test)
+{
+	unsigned long addr = ALIGN(fk_map_size(test, 2 * PUD_SIZE), PUD_SIZE);
+	unsigned int i;
+
 	for (i = 0; i < FK_TABLES; i++)
 		fk_touch(test, addr + i * PMD_SIZE);
 	fk_zap(addr, FK_TABLES * PMD_SIZE);
@@ -132,15 +139,9 @@ static void fk_pmd_stays(struct kunit *test)
 static void fk_holes(struct kunit *test)
 {
 	const unsigned long size = 8 * PGDIR_SIZE;
+	unsigned long addr = fk_map_size(test, size);
 	DEFINE_FREEPT_CONTROL(fc);
-	unsigned long addr;
 
-	addr = kunit_vm_mmap(test, NULL, 0, size, PROT_READ | PROT_WRITE,
-			     MAP_ANONYMOUS | MAP_PRIVATE | MAP_NORESERVE, 0);
-	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
-	mmap_write_lock(current->mm);
-	vm_flags_set(find_vma(current->mm, addr), VM_NOHUGEPAGE);
-	mmap_write_unlock(current->mm);
 	fk_touch(test, addr);
 	fk_touch(test, addr + size - PAGE_SIZE);
 	fk_zap(addr, size);
