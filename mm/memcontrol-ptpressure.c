@@ -40,49 +40,66 @@
 /* Tables after which a kill is put off */
 #define PT_OOM_ENOUGH		4096
 
+/* Tables that a process has in any case, and what a look is not worth */
+#define PT_FEW			16
+
 static struct shrinker *pt_shrinker;
 
-/* Tables that are charged to children of the root: those of others are not */
-static unsigned long pt_charged(void)
+/* Tables that are charged to the children of a cgroup, and below these */
+static unsigned long pt_of_children(struct mem_cgroup *memcg)
 {
 	struct cgroup_subsys_state *css;
 	unsigned long nr = 0;
 
 	rcu_read_lock();
-	css_for_each_child(css, &root_mem_cgroup->css)
+	css_for_each_child(css, &memcg->css)
 		nr += page_counter_read(&mem_cgroup_from_css(css)->pt.usage);
 	rcu_read_unlock();
 	return nr;
 }
 
-/* Tables of a cgroup, without those below it, and pages that they map */
-static unsigned long pt_local(struct mem_cgroup *memcg, unsigned long *mapped)
+/*
+ * Tables of a cgroup, without those below it.  By the counters of the budgets: the
+ * statistics are seconds late, and by then memory was found elsewhere, or not.
+ */
+static unsigned long pt_local(struct mem_cgroup *memcg)
 {
-	unsigned long nr, charged;
+	unsigned long nr, children = pt_of_children(memcg);
 
-	if (!mem_cgroup_is_root(memcg)) {
-		*mapped = memcg_page_state_local(memcg, NR_ANON_MAPPED) +
-			  memcg_page_state_local(memcg, NR_FILE_MAPPED);
-		return memcg_page_state_local(memcg, NR_PAGETABLE);
-	}
-	*mapped = 0;	/* not known; most are mapped by others */
-	nr = global_node_page_state(NR_PAGETABLE);
-	charged = pt_charged();
-	return nr - min(nr, charged);
+	if (mem_cgroup_is_root(memcg))
+		nr = global_node_page_state(NR_PAGETABLE);	/* most have no charge */
+	else
+		nr = page_counter_read(&memcg->pt.usage);
+	return nr - min(nr, children);
+}
+
+/* Tables that would do for the pages that a cgroup has mapped, if these lay dense */
+static unsigned long pt_dense(struct mem_cgroup *memcg)
+{
+	unsigned long mapped;
+
+	if (mem_cgroup_is_root(memcg))
+		return 0;	/* not known; most are mapped by others */
+	/* memory that was given back just now must not count as mapped */
+	mem_cgroup_flush_stats(memcg);
+	mapped = memcg_page_state_local(memcg, NR_ANON_MAPPED) +
+		 memcg_page_state_local(memcg, NR_FILE_MAPPED);
+	return mapped / PTRS_PER_PTE;
 }
 
 static unsigned long pt_shrink_count(struct shrinker *shrinker,
 				     struct shrink_control *sc)
 {
 	struct mem_cgroup *memcg = sc->memcg ?: root_mem_cgroup;
-	unsigned long nr, mapped;
+	unsigned long nr;
 
 	if (!freept_enabled() || memcg_pt_paused(&memcg->pt.pause_pressure, 0))
 		return 0;
-	nr = pt_local(memcg, &mapped);
-	/* a process has a few in any case */
-	mapped = mapped / PTRS_PER_PTE + 16;
-	return nr - min(nr, mapped);
+	nr = pt_local(memcg);
+	if (nr <= PT_FEW)
+		return 0;
+	nr -= PT_FEW;
+	return nr - min(nr, pt_dense(memcg));
 }
 
 static void pt_pressure_init(struct memcg_pt_pass *pass, struct mem_cgroup *memcg,
