@@ -53,6 +53,10 @@ compiles no-split "without split page-table locks" "CONFIG_NR_CPUS=2" \
 	"$engine $budgets mm/khugepaged.o"
 ! grep -q SPLIT_PTE_PTLOCKS=y "$BUILD/config-no-split/.config"
 result $? "the configuration without split locks has none"
+compiles rt "with PREEMPT_RT" "# CONFIG_PREEMPT_VOLUNTARY is not set
+CONFIG_PREEMPT_RT=y" "$engine $budgets mm/khugepaged.o"
+grep -q CONFIG_PREEMPT_RT=y "$BUILD/config-rt/.config"
+result $? "the configuration with PREEMPT_RT has it"
 
 ours="$engine ${budgets% *}"
 for o in $ours; do rm -f "$BUILD/config-on/$o"; done
