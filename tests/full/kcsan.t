@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-# covers: mm include patches/linux-6.12 configs/lean.config configs/kcsan.config
+# covers: mm include patches/linux-6.12 configs/lean.config configs/small.config configs/kcsan.config
 """Data races: some minutes of torture, and the KUnit tests, on a kernel with KCSAN.
 
 A report with a function of ours in one of its two stacks is a failure. Others are
@@ -65,9 +65,7 @@ def reports(log):
 
 def main():
 	print("TAP version 13", flush=True)
-	with open(os.path.join(TOP, "configs/kcsan.config")) as f:
-		extra = f.read()
-	failed = run(["scripts/tree", "lay"]) or run(["scripts/kernel", "kcsan"], EXTRA_CONFIG=extra) or \
+	failed = run(["scripts/tree", "lay"]) or run(["scripts/kernel", "kcsan"]) or \
 		run(["scripts/guest-tests"])
 	if not result(not failed, "the kernel with KCSAN and the tests are built"):
 		print(f"1..{n}")
