@@ -258,6 +258,39 @@ static void fk_exiting(struct kunit *test)
 	KUNIT_EXPECT_NE(test, current->mm->freept.generation, 0);
 }
 
+/* Background work for current's mm is due, and comes */
+static void fk_background(void)
+{
+	struct callback_head *work = &current->freept_work;
+
+	WRITE_ONCE(current->mm->freept.next, jiffies);
+	work->func(work);
+}
+
+/* The mmap lock is taken when a lap begins: its marks are for the next try */
+static void fk_lap_put_off(struct kunit *test)
+{
+	unsigned long addr = fk_empties(test);
+	struct mm_struct *mm = current->mm;
+	unsigned int tries;
+
+	mm->freept.choice = PR_FREEPT_ENABLE;
+	/* the first lap looks at all, and finds the tables empty for the first time */
+	for (tries = 0; tries < 100 && !freept_hints_complete(mm); tries++)
+		fk_background();
+	KUNIT_ASSERT_LT(test, tries, 100);
+	KUNIT_EXPECT_TRUE(test, mm->freept.marked);
+	KUNIT_EXPECT_EQ(test, fk_count(addr), FK_TABLES);
+
+	mmap_write_lock(mm);
+	fk_background();
+	mmap_write_unlock(mm);
+	KUNIT_EXPECT_EQ(test, fk_count(addr), FK_TABLES);
+	for (tries = 0; tries < 100 && fk_count(addr); tries++)
+		fk_background();
+	KUNIT_EXPECT_EQ(test, fk_count(addr), 0);
+}
+
 #ifdef CONFIG_FS_DAX
 /* DAX is a property of the file, and not a flag of the VMA */
 static void fk_dax(struct kunit *test)
@@ -547,6 +580,7 @@ static void fk_flush_lazy(struct kunit *test)
 	KUNIT_CASE(fk_resched),		\
 	KUNIT_CASE(fk_memalloc),	\
 	KUNIT_CASE(fk_exiting),		\
+	KUNIT_CASE(fk_lap_put_off),	\
 	KUNIT_CASE(fk_dax),		\
 	KUNIT_CASE(fk_flush),		\
 	KUNIT_CASE(fk_flush_pending),	\

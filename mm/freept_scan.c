@@ -288,6 +288,9 @@ static u64 freept_piece(struct mm_struct *mm, unsigned long grace,
 	fm->lap_reused += fc.nr_reused;
 	fm->lap_freed += fc.nr_freed;
 
+	/* The lock was taken when the lap began: what it was begun for is to come */
+	if (!fc.start)
+		WRITE_ONCE(fm->marked, true);
 	if (fc.start >= fc.end) {	/* end of the address space and of the run */
 		fc.start = 0;
 		fc.span = 0;
