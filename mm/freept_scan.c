@@ -236,9 +236,10 @@ static u64 freept_piece(struct mm_struct *mm, unsigned long grace,
 {
 	struct freept_mm *fm = &mm->freept;
 	unsigned long delay = freept_delay();
-	unsigned long next = READ_ONCE(fm->next);
+	/* before the generation: who sees the time set below sees that as well */
+	unsigned long next = smp_load_acquire(&fm->next);
+	unsigned long left, pause, guard;
 	DEFINE_FREEPT_CONTROL(fc);
-	unsigned long left, pause;
 	enum freept_want want;
 	u64 price;
 	int ret;
@@ -253,7 +254,8 @@ static u64 freept_piece(struct mm_struct *mm, unsigned long grace,
 	/* before the election: who sees the new time sees that it is current */
 	WRITE_ONCE(fm->generation, READ_ONCE(freept_generation));
 	/* Elected.  The time is a guard only: it is set anew below. */
-	if (!try_cmpxchg(&fm->next, &next, jiffies + delay + HZ))
+	guard = jiffies + delay + HZ;
+	if (!try_cmpxchg(&fm->next, &next, guard))
 		return 0;
 
 	want = freept_wanted(mm);
@@ -283,6 +285,16 @@ static u64 freept_piece(struct mm_struct *mm, unsigned long grace,
 	/* what is empty for the first time pays as well, unless it is in use */
 	price = freept_price(fc.scan_ns, fc.nr_scanned, fc.nr_empty - fc.nr_reused);
 	pause = nsecs_to_jiffies64(price * FREEPT_PACE) + 1;
+	/*
+	 * It has taken too long, by a throttled CPU for example: somebody else was
+	 * elected meanwhile, and goes on from where this began, or has done so.  What
+	 * this has not come to may have lost the mark of the mm, and gets one.
+	 */
+	next = guard;
+	if (!try_cmpxchg(&fm->next, &next, jiffies + delay + HZ)) {
+		WRITE_ONCE(fm->marked, true);
+		return price;
+	}
 	fm->lap_scanned += fc.nr_scanned;
 	fm->lap_empty += fc.nr_empty;
 	fm->lap_reused += fc.nr_reused;
