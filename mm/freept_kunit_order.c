@@ -155,6 +155,36 @@ static void fk_holes(struct kunit *test)
 	KUNIT_EXPECT_GE(test, fc.start, fc.end);
 }
 
+/* Slots without a table are no work of nothing: a hold ends before all are passed */
+static void fk_nothing_there(struct kunit *test)
+{
+	const unsigned int nr = 2 * 4096 * FREEPT_SLOTS_A_LOOK / PTRS_PER_PMD;
+	unsigned long addr = ALIGN(fk_map_size(test, (nr + 1) * PUD_SIZE), PUD_SIZE);
+	struct mm_struct *mm = current->mm;
+	struct freept_control fc;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		fk_touch(test, addr + i * PUD_SIZE);
+	fk_zap(addr, nr * PUD_SIZE);
+	fc = fk_control(addr);
+	fc.end = addr + nr * PUD_SIZE;
+	KUNIT_EXPECT_EQ(test, freept_reclaim_mm(mm, &fc), 0);
+	KUNIT_EXPECT_EQ(test, fc.nr_freed, nr);
+
+	fc = fk_control(addr);
+	fc.end = addr + nr * PUD_SIZE;
+	mmap_read_lock(mm);
+	freept_walk(mm, &fc);
+	mmap_read_unlock(mm);
+	KUNIT_EXPECT_EQ(test, fc.nr_scanned, 0);
+	KUNIT_EXPECT_GT(test, fc.start, addr);
+	KUNIT_EXPECT_LT(test, fc.start, fc.end);
+	KUNIT_EXPECT_LE(test, fc.work, 4096);
+	/* half the way at the most, and what it was has its price, all of it */
+	KUNIT_EXPECT_EQ(test, freept_price(1000, fc.work, 0), 1000);
+}
+
 struct fk_writer {
 	struct mm_struct *mm;
 	struct completion done;
@@ -576,6 +606,7 @@ static void fk_flush_lazy(struct kunit *test)
 	KUNIT_CASE(fk_uncovered),	\
 	KUNIT_CASE(fk_pmd_stays),	\
 	KUNIT_CASE(fk_holes),		\
+	KUNIT_CASE(fk_nothing_there),	\
 	KUNIT_CASE(fk_gives_way),	\
 	KUNIT_CASE(fk_resched),		\
 	KUNIT_CASE(fk_memalloc),	\

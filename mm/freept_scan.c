@@ -140,22 +140,18 @@ static bool freept_due(struct mm_struct *mm, unsigned long grace)
 
 /**
  * freept_price - the time to pay for in pauses
- * @scan_ns: time that looking took
- * @nr_scanned: tables looked at
+ * @scan_ns: time that looking took, as the engine tells it
+ * @work: what was looked at, in tables
  * @nr_freed: tables freed of those
  *
  * Context: Any.
- * Return: ns spent on looking at tables that then were not freed.  If a look
- * took much longer than it can, it was interrupted: that does not count.
+ * Return: ns spent on looking at what then was not freed.
  */
-u64 freept_price(u64 scan_ns, unsigned long nr_scanned, unsigned long nr_freed)
+u64 freept_price(u64 scan_ns, unsigned long work, unsigned long nr_freed)
 {
-	u64 price = min(scan_ns, NSEC_PER_MSEC + nr_scanned * 2 * NSEC_PER_USEC);
-
-	if (!nr_scanned)
-		return price;
-	return div64_ul(price * (nr_scanned - min(nr_freed, nr_scanned)),
-			nr_scanned);
+	if (!work)
+		return scan_ns;
+	return div64_ul(scan_ns * (work - min(nr_freed, work)), work);
 }
 
 /* Jiffies from one lap to the next */
@@ -283,7 +279,7 @@ static u64 freept_piece(struct mm_struct *mm, unsigned long grace,
 
 	ret = freept_reclaim_mm(mm, &fc);
 	/* what is empty for the first time pays as well, unless it is in use */
-	price = freept_price(fc.scan_ns, fc.nr_scanned, fc.nr_empty - fc.nr_reused);
+	price = freept_price(fc.scan_ns, fc.work, fc.nr_empty - fc.nr_reused);
 	pause = nsecs_to_jiffies64(price * FREEPT_PACE) + 1;
 	/*
 	 * It has taken too long, by a throttled CPU for example: somebody else was
