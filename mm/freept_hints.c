@@ -16,15 +16,24 @@
  * A mark too many costs a look.  A mark too few would keep an empty table from
  * background work until an entry is removed in it the next time.
  *
+ * Who removes stores twice, the entry and then the mark, with smp_wmb() in between;
+ * who looks stores the mark and then loads the entry, with smp_mb().  That keeps a
+ * look from missing both only where a store is seen by all others at the same time:
+ * x86-64 and arm64 promise that, the kernel's memory model does not.  Where it does
+ * not hold (POWER), an architecture that selects ARCH_SUPPORTS_FREEPT needs smp_mb()
+ * in place of each smp_wmb() below.
+ *
  * The filter knows in which slots tables were freed a short while ago: a table
  * that is installed there soon should not have been freed.  And a page fault that
- * would have found the table makes no huge page in its place.
+ * would have found the table makes no huge page in its place.  A word in the mm does
+ * the latter where there is no filter.
  */
 #define pr_fmt(fmt) "freept: " fmt
 
 #include <linux/debugfs.h>
 #include <linux/hash.h>
 #include <linux/jiffies.h>
+#include <linux/log2.h>
 #include <linux/memcontrol.h>
 #include <linux/pgtable.h>
 #include <linux/slab.h>
@@ -239,6 +248,31 @@ static bool freept_filter_recent(u16 when, unsigned int ticks)
 	return when && (u16)(freept_filter_now() - (when & ~FREEPT_BACK)) >> 1 <= ticks;
 }
 
+/*
+ * What there is without a filter: 64 places, and the time of the last note for all
+ * of them.  Those who free because memory is short allocate none, and it is not
+ * worth it for a few tables; but each slot has to be remembered for huge pages.
+ */
+static unsigned int freept_note_place(pmd_t *pmd)
+{
+	return hash_long((unsigned long)pmd / sizeof(pmd_t), ilog2(BITS_PER_LONG));
+}
+
+static bool freept_notes_old(struct mm_struct *mm)
+{
+	return time_after(jiffies, READ_ONCE(mm->freept.noted_when) +
+				   FREEPT_NO_HUGE_TICKS * FREEPT_FILTER_TICK);
+}
+
+static void freept_note(struct mm_struct *mm, pmd_t *pmd)
+{
+	/* two at a time, below two PMD tables, can lose one note in ten minutes */
+	if (READ_ONCE(mm->freept.noted) && freept_notes_old(mm))
+		WRITE_ONCE(mm->freept.noted, 0);
+	WRITE_ONCE(mm->freept.noted_when, jiffies);
+	set_bit(freept_note_place(pmd), &mm->freept.noted);
+}
+
 /**
  * freept_recently_freed - was a table freed in a slot, or one that hashes like it?
  * @mm: the mm
@@ -252,8 +286,11 @@ bool freept_recently_freed(struct mm_struct *mm, pmd_t *pmd)
 	/* pairs with cmpxchg_release() in freept_filter_prepare() */
 	struct freept_filter *filter = smp_load_acquire(&mm->freept.filter);
 
-	return filter && freept_filter_recent(READ_ONCE(*freept_filter_place(filter, pmd)),
-					      FREEPT_NO_HUGE_TICKS);
+	if (filter && freept_filter_recent(READ_ONCE(*freept_filter_place(filter, pmd)),
+					   FREEPT_NO_HUGE_TICKS))
+		return true;
+	return test_bit(freept_note_place(pmd), &mm->freept.noted) &&
+	       !freept_notes_old(mm);
 }
 
 /* The cgroup of the task, and not of the mm: it is the one that pays */
@@ -294,7 +331,8 @@ void __freept_refault(struct mm_struct *mm, pmd_t *pmd)
  * freept_filter_prepare - tables of an mm are about to be freed
  * @mm: the mm
  *
- * Without memory for the filter, refaults of this mm are not counted.
+ * Without memory for the filter, refaults of this mm are not counted, and more
+ * slots get small pages first: see freept_note().
  *
  * Context: The mmap lock is held for reading; does not sleep.
  */
@@ -325,6 +363,8 @@ void freept_filter_freed(struct mm_struct *mm, pmd_t *pmd)
 	if (filter)
 		WRITE_ONCE(*freept_filter_place(filter, pmd),
 			   freept_filter_now());
+	else
+		freept_note(mm, pmd);
 }
 
 /**
@@ -338,14 +378,12 @@ void freept_filter_freed(struct mm_struct *mm, pmd_t *pmd)
  */
 void freept_mm_init(struct mm_struct *mm)
 {
+	/* VMAs keep their flags over fork; the mm for exec is all zeroes, and has none */
+	bool ranges = mm->freept.ranges;
 	u8 choice = 0;
-	bool ranges = false;
 
-	if (current->mm) {
+	if (current->mm)
 		choice = READ_ONCE(current->mm->freept.choice);
-		/* VMAs keep their flags over fork, and exec has none */
-		ranges = READ_ONCE(current->mm->freept.ranges);
-	}
 	memset(&mm->freept, 0, sizeof(mm->freept));
 	mm->freept.choice = choice;
 	mm->freept.ranges = ranges;
