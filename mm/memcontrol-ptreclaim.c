@@ -94,6 +94,8 @@ void memcg_pt_unlinked(struct mem_cgroup *memcg, unsigned int nr)
  * @memcg: the cgroup that they were charged to, or NULL
  * @nr: how many
  *
+ * Who waits for that learns of it by memcg_pt_freed_wake().
+ *
  * Context: Any, in the RCU read-side section in which @memcg was found.
  */
 void memcg_pt_freed(struct mem_cgroup *memcg, unsigned int nr)
@@ -103,6 +105,17 @@ void memcg_pt_freed(struct mem_cgroup *memcg, unsigned int nr)
 	smp_mb__before_atomic();	/* pairs with memcg_pt_settled() */
 	for (memcg = memcg ?: root_mem_cgroup; memcg; memcg = parent_mem_cgroup(memcg))
 		atomic_long_add(nr, &memcg->pt.freed);
+}
+
+/**
+ * memcg_pt_freed_wake - memcg_pt_freed() was called, have those look who wait
+ *
+ * Once for many tables: all waiters are woken, whatever they wait for.
+ *
+ * Context: Any.
+ */
+void memcg_pt_freed_wake(void)
+{
 	if (wq_has_sleeper(&pt_freed_wait))
 		wake_up_all(&pt_freed_wait);
 }

@@ -94,6 +94,7 @@ bool memcg_pt_reclaim_before_oom(struct mem_cgroup *memcg);
 bool memcg_pt_budgets_exist(void);
 void memcg_pt_unlinked(struct mem_cgroup *memcg, unsigned int nr);
 void memcg_pt_freed(struct mem_cgroup *memcg, unsigned int nr);
+void memcg_pt_freed_wake(void);
 
 void __memcg_pt_return_to_user(void);
 bool __memcg_pt_asked(struct mm_struct *mm);
@@ -208,6 +209,7 @@ static inline void memcg_pt_reset(struct mem_cgroup *memcg) { }
 static inline void memcg_pt_release(struct mem_cgroup *memcg) { }
 static inline void memcg_pt_unlinked(struct mem_cgroup *memcg, unsigned int nr) { }
 static inline void memcg_pt_freed(struct mem_cgroup *memcg, unsigned int nr) { }
+static inline void memcg_pt_freed_wake(void) { }
 static inline bool memcg_pt_budgets_exist(void) { return false; }
 static inline bool memcg_pt_reclaim_before_oom(struct mem_cgroup *memcg) { return false; }
 static inline void memcg_pt_task_init(struct task_struct *p) { }
