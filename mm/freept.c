@@ -296,12 +296,16 @@ static void freept_rcu_free(struct rcu_head *head)
 		struct mem_cgroup *owner = folio_memcg(ptdesc_folio(pt));
 
 		pagetable_pte_dtor(pt);
-		/* one by one: what is uncharged shall not be in flight as well */
-		memcg_pt_freed(owner, 1);
 		pagetable_free(pt);
+		/*
+		 * One by one: what is uncharged shall not be in flight as well.  And
+		 * not before memory.current is told: that is what a kill waits for.
+		 */
+		memcg_pt_freed(owner, 1);
 		pt = next;
 	}
 	rcu_read_unlock();
+	memcg_pt_freed_wake();
 }
 
 /* Tables that were charged to @memcg, or to nobody, are freed */
@@ -355,7 +359,7 @@ static void freept_free(struct freept_batch *batch, struct freept_control *fc)
 
 /*
  * A table that was installed in this tick or the last one may have been put
- * there by a fault that has not come to use it yet: see freept_table_installed().
+ * there by a fault that has not come to use it yet: see freept_table_new().
  * Not all who install a table say when: what is there then is old, or looks
  * young for a jiffy once in a while.
  */
@@ -700,6 +704,9 @@ int freept_reclaim_mm(struct mm_struct *mm, struct freept_control *fc)
 			ret = -EINTR;
 			break;
 		}
+		/* all others are gone: it is to exit, do not keep it from that */
+		if (mm != current->mm && atomic_read(&mm->mm_users) == 1)
+			break;
 		cond_resched();
 	}
 

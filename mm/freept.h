@@ -19,6 +19,9 @@ unsigned long freept_eligible(struct mm_struct *mm, unsigned long start,
 			      unsigned long end, unsigned long *slots,
 			      unsigned int flags, unsigned int *nr_vmas);
 
+/* mm/freept_scan.c */
+void freept_was_asked(void);
+
 struct dentry;
 
 /* mm/freept_hints.c */

@@ -497,6 +497,7 @@ static void fk_hints_missed(struct kunit *test)
 }
 
 #include "freept_kunit_order.c"
+#include "freept_kunit_marks.c"
 
 static struct kunit_case fk_cases[] = {
 	KUNIT_CASE(fk_all_empty),
@@ -512,6 +513,7 @@ static struct kunit_case fk_cases[] = {
 	KUNIT_CASE(fk_refault),
 	KUNIT_CASE(fk_young),
 	FK_ORDER_CASES,
+	FK_MARKS_CASES,
 	{}
 };
 

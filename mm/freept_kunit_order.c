@@ -256,11 +256,20 @@ static void fk_memalloc(struct kunit *test)
 	unsigned long addr = fk_empties(test);
 	struct freept_control fc = fk_control(addr);
 	unsigned int flags = memalloc_noreclaim_save();
+	pmd_t *pmd = mm_find_pmd(current->mm, addr);
+	unsigned int i;
 
 	KUNIT_EXPECT_EQ(test, freept_reclaim_mm(current->mm, &fc), 0);
 	memalloc_noreclaim_restore(flags);
 	KUNIT_EXPECT_EQ(test, fc.nr_freed, FK_TABLES);
 	KUNIT_EXPECT_NULL(test, current->mm->freept.filter);
+	/* and it is remembered all the same where there were tables */
+	for (i = 0; i < FK_TABLES; i++)
+		KUNIT_EXPECT_TRUE(test, freept_recently_freed(current->mm, pmd + i));
+	/* but not for ever */
+	current->mm->freept.noted_when -= 600 * HZ + 1;
+	for (i = 0; i < FK_TABLES; i++)
+		KUNIT_EXPECT_FALSE(test, freept_recently_freed(current->mm, pmd + i));
 }
 
 /*
@@ -286,39 +295,6 @@ static void fk_exiting(struct kunit *test)
 	/* and it is seen to as soon as this is not so */
 	work->func(work);
 	KUNIT_EXPECT_NE(test, current->mm->freept.generation, 0);
-}
-
-/* Background work for current's mm is due, and comes */
-static void fk_background(void)
-{
-	struct callback_head *work = &current->freept_work;
-
-	WRITE_ONCE(current->mm->freept.next, jiffies);
-	work->func(work);
-}
-
-/* The mmap lock is taken when a lap begins: its marks are for the next try */
-static void fk_lap_put_off(struct kunit *test)
-{
-	unsigned long addr = fk_empties(test);
-	struct mm_struct *mm = current->mm;
-	unsigned int tries;
-
-	mm->freept.choice = PR_FREEPT_ENABLE;
-	/* the first lap looks at all, and finds the tables empty for the first time */
-	for (tries = 0; tries < 100 && !freept_hints_complete(mm); tries++)
-		fk_background();
-	KUNIT_ASSERT_LT(test, tries, 100);
-	KUNIT_EXPECT_TRUE(test, mm->freept.marked);
-	KUNIT_EXPECT_EQ(test, fk_count(addr), FK_TABLES);
-
-	mmap_write_lock(mm);
-	fk_background();
-	mmap_write_unlock(mm);
-	KUNIT_EXPECT_EQ(test, fk_count(addr), FK_TABLES);
-	for (tries = 0; tries < 100 && fk_count(addr); tries++)
-		fk_background();
-	KUNIT_EXPECT_EQ(test, fk_count(addr), 0);
 }
 
 #ifdef CONFIG_FS_DAX
@@ -611,7 +587,6 @@ static void fk_flush_lazy(struct kunit *test)
 	KUNIT_CASE(fk_resched),		\
 	KUNIT_CASE(fk_memalloc),	\
 	KUNIT_CASE(fk_exiting),		\
-	KUNIT_CASE(fk_lap_put_off),	\
 	KUNIT_CASE(fk_dax),		\
 	KUNIT_CASE(fk_flush),		\
 	KUNIT_CASE(fk_flush_pending),	\

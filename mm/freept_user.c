@@ -55,32 +55,60 @@ int freept_prctl_get(void)
 int freept_madvise_vma(struct vm_area_struct *vma, int behavior,
 		       unsigned long *vm_flags)
 {
+	vm_flags_t wanted = behavior == MADV_FREEPT ? VM_FREEPT : VM_NOFREEPT;
 	struct mm_struct *mm = vma->vm_mm;
 
 	if (!freept_vma_possible(vma))
 		return -EINVAL;
+	if ((*vm_flags & (VM_FREEPT | VM_NOFREEPT)) == wanted)
+		return 0;
 	*vm_flags &= ~(VM_FREEPT | VM_NOFREEPT);
-	*vm_flags |= behavior == MADV_FREEPT ? VM_FREEPT : VM_NOFREEPT;
-	/* tables that were to be left alone may be empty for long */
-	freept_hints_lost(mm);
-	if (behavior == MADV_FREEPT)
+	*vm_flags |= wanted;
+	if (behavior == MADV_FREEPT) {
+		/* tables that were to be left alone may be empty for long */
+		freept_hints_lost(mm);
 		WRITE_ONCE(mm->freept.ranges, true);
+	}
 	return 0;
 }
 
-/* Is all of [start, end) mapped?  Context: The mmap lock is held. */
-static bool freept_all_mapped(struct mm_struct *mm, unsigned long start,
-			      unsigned long end)
+/**
+ * freept_range_asked - MADV_FREEPT is done: have what it asks for begin
+ * @mm: the mm
+ *
+ * If that was a part of the range only, or nothing, the flags tell.
+ *
+ * Context: Process context, no mmap lock is held: code may be patched.
+ */
+void freept_range_asked(struct mm_struct *mm)
+{
+	if (READ_ONCE(mm->freept.ranges))
+		freept_was_asked();
+}
+
+/*
+ * How far is [start, end) mapped?  Not all at once where there are many VMAs: *more
+ * says whether to ask again from there.  Context: The mmap lock is held.
+ */
+static unsigned long freept_mapped(struct mm_struct *mm, unsigned long start,
+				   unsigned long end, bool *more)
 {
 	VMA_ITERATOR(vmi, mm, start);
+	unsigned int nr_vmas = 0;
 	struct vm_area_struct *vma;
 
+	*more = false;
 	for_each_vma_range(vmi, vma, end) {
 		if (vma->vm_start > start)
-			return false;
+			break;
 		start = vma->vm_end;
+		if (start < end && (++nr_vmas == FREEPT_HOLD_SCAN ||
+				    mmap_lock_is_contended(mm))) {
+			*more = true;
+			break;
+		}
 	}
-	return start >= end;
+	return start;
 }
 
 /**
@@ -100,20 +128,28 @@ static bool freept_all_mapped(struct mm_struct *mm, unsigned long start,
 int freept_madvise(struct mm_struct *mm, unsigned long start, size_t len)
 {
 	DEFINE_FREEPT_CONTROL(fc);
-	bool mapped;
+	unsigned long mapped = 0, end = 0;
+	bool more;
 	int ret;
 
-	if (mmap_read_lock_killable(mm))
-		return -EINTR;
-	start = untagged_addr_remote(mm, start);
-	mapped = freept_all_mapped(mm, start, start + len);
-	mmap_read_unlock(mm);
+	do {
+		if (mmap_read_lock_killable(mm))
+			return -EINTR;
+		if (!mapped) {
+			start = untagged_addr_remote(mm, start);
+			end = start + len;
+			mapped = start;
+		}
+		mapped = freept_mapped(mm, mapped, end, &more);
+		mmap_read_unlock(mm);
+		cond_resched();
+	} while (more);
 
 	fc.start = start;
-	fc.end = start + len;
+	fc.end = end;
 	fc.flags = FREEPT_WAIT;
 	ret = freept_reclaim_mm(mm, &fc);
 	if (ret)
 		return ret;
-	return mapped ? 0 : -ENOMEM;
+	return mapped >= end ? 0 : -ENOMEM;
 }

@@ -138,23 +138,32 @@ void __freept_refault(struct mm_struct *mm, pmd_t *pmd);
 bool freept_recently_freed(struct mm_struct *mm, pmd_t *pmd);
 
 /**
- * freept_table_installed - a PTE table is put where there was none
- * @mm: the mm
- * @pmd: the PMD entry that points to it
+ * freept_table_new - a PTE table is about to be put where there was none
  * @table: the table
  *
- * Notes when that was, and counts ptrefault if the engine emptied that slot a
- * short while ago.
+ * Notes when that was, and that it has no mark.
  *
- * Context: The lock of the PMD table is held.
+ * Context: Before a barrier for all that is stored before the table is found.
  */
-static inline void freept_table_installed(struct mm_struct *mm, pmd_t *pmd,
-					  pgtable_t table)
+static inline void freept_table_new(pgtable_t table)
 {
 	struct ptdesc *pt = page_ptdesc(table);
 
 	pt->pt_installed = jiffies;
 	pt->pt_emptied = FREEPT_FILLED;
+}
+
+/**
+ * freept_table_installed - a PTE table was put where there was none
+ * @mm: the mm
+ * @pmd: the PMD entry that points to it
+ *
+ * Counts ptrefault if the engine emptied that slot a short while ago.
+ *
+ * Context: The lock of the PMD table is held.
+ */
+static inline void freept_table_installed(struct mm_struct *mm, pmd_t *pmd)
+{
 	current->freept_pmd = pmd;
 	if (unlikely(READ_ONCE(mm->freept.filter)))
 		__freept_refault(mm, pmd);
@@ -237,7 +246,7 @@ int freept_madvise(struct mm_struct *mm, unsigned long start, size_t len);
 int freept_madvise_vma(struct vm_area_struct *vma, int behavior,
 		       unsigned long *vm_flags);
 int freept_prctl_set(unsigned long choice);
-void freept_was_asked(void);
+void freept_range_asked(struct mm_struct *mm);
 int freept_prctl_get(void);
 
 u64 freept_price(u64 scan_ns, unsigned long work, unsigned long nr_freed);
@@ -271,10 +280,8 @@ static inline int freept_reclaim_mm(struct mm_struct *mm,
 static inline void freept_mm_init(struct mm_struct *mm) { }
 static inline void freept_mm_destroy(struct mm_struct *mm) { }
 static inline void freept_task_init(struct task_struct *p) { }
-static inline void freept_table_installed(struct mm_struct *mm, pmd_t *pmd,
-					  pgtable_t table)
-{
-}
+static inline void freept_table_new(pgtable_t table) { }
+static inline void freept_table_installed(struct mm_struct *mm, pmd_t *pmd) { }
 
 static inline bool freept_recently_freed(struct mm_struct *mm, pmd_t *pmd)
 {
@@ -309,7 +316,7 @@ static inline int freept_madvise_vma(struct vm_area_struct *vma, int behavior,
 }
 
 static inline int freept_prctl_set(unsigned long choice) { return -EINVAL; }
-static inline void freept_was_asked(void) { }
+static inline void freept_range_asked(struct mm_struct *mm) { }
 static inline int freept_prctl_get(void) { return -EINVAL; }
 static inline void freept_tick(struct task_struct *curr) { }
 
