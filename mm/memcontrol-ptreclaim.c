@@ -176,9 +176,7 @@ static unsigned long pt_left(struct memcg_pt_pass *pass)
 {
 	unsigned long settled;
 
-	if (pass->pressure)
-		return pass->nr - min(pass->nr, pass->nr_freed);
-	if (pass->request)
+	if (pass->pressure || pass->request)
 		return pass->nr - min(pass->nr, pass->nr_counted);
 	settled = memcg_pt_settled(pass->memcg);
 	return settled - min(settled, pass->target);
