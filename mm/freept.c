@@ -490,10 +490,18 @@ struct freept_hold {
 	unsigned long nr_to_free;
 };
 
-/* Work that amounts to looking at @nr tables has been done */
+/*
+ * Work that amounts to looking at @nr tables has been done.  Slots without a table,
+ * or with one that has no mark, cost a cache line or two and not a look, VMAs a
+ * little more: without a price for them a hold could pass a terabyte of them.
+ */
+#define FREEPT_SLOTS_A_LOOK	8
+#define FREEPT_VMAS_A_LOOK	4
+
 static void freept_charge(struct freept_control *fc, struct freept_hold *hold,
 			  unsigned long nr)
 {
+	fc->work += nr;
 	fc->nr_to_scan -= min(fc->nr_to_scan, nr);
 	hold->nr_to_scan -= min(hold->nr_to_scan, nr);
 }
@@ -508,7 +516,7 @@ static void freept_pmd_range(struct mm_struct *mm, pmd_t *pmd, unsigned long end
 	unsigned long start = fc->start & PMD_MASK;
 	unsigned long base = start & PUD_MASK;
 	DECLARE_BITMAP(slots, PTRS_PER_PMD);
-	unsigned int weight, nr_vmas = 0;
+	unsigned int weight, nr_slots, nr_vmas = 0;
 	struct freept_look look;
 	u64 t0;
 
@@ -527,11 +535,13 @@ static void freept_pmd_range(struct mm_struct *mm, pmd_t *pmd, unsigned long end
 	/* who looks at a part does not know what there is in the rest */
 	if ((fc->flags & FREEPT_HINTED) && start == base && end - base == PUD_SIZE)
 		freept_pmd_unmark(pmd);
+	nr_slots = bitmap_weight(slots, PTRS_PER_PMD);
 	look = freept_look(mm, pmd, base, slots, fc->flags);
 	fc->nr_scanned += look.nr_scanned;
 	fc->nr_empty += look.nr_empty;
 	fc->nr_reused += look.nr_reused;
-	freept_charge(fc, hold, 1 + look.nr_scanned + nr_vmas / 8);
+	freept_charge(fc, hold, 1 + look.nr_scanned + nr_slots / FREEPT_SLOTS_A_LOOK +
+		      nr_vmas / FREEPT_VMAS_A_LOOK);
 
 	weight = bitmap_weight(slots, PTRS_PER_PMD);
 	if (!weight)
@@ -592,13 +602,15 @@ static pmd_t *freept_find_pmd(struct mm_struct *mm, unsigned long addr,
 	return pmd_offset(pud, addr & PUD_MASK);
 }
 
-/* As much as one hold of the mmap lock may do */
-static void freept_walk(struct mm_struct *mm, struct freept_control *fc)
+/* As much as one hold of the mmap lock may do.  Returns how long that took. */
+static u64 freept_walk(struct mm_struct *mm, struct freept_control *fc)
 {
 	struct freept_hold hold = {
 		.nr_to_scan = FREEPT_HOLD_SCAN,
 		.nr_to_free = FREEPT_HOLD_FREE,
 	};
+	unsigned long nr_scanned = fc->nr_scanned, nr_freed = fc->nr_freed;
+	unsigned long work = fc->work;
 	u64 t0 = local_clock(), free_ns = fc->free_ns, held_ns;
 
 	while (fc->start < fc->end && fc->span && fc->nr_to_scan &&
@@ -634,9 +646,12 @@ static void freept_walk(struct mm_struct *mm, struct freept_control *fc)
 			break;
 	}
 	held_ns = local_clock() - t0;
-	fc->scan_ns += held_ns - (fc->free_ns - free_ns);
-	trace_freept_hold(mm, FREEPT_HOLD_SCAN - hold.nr_to_scan,
-			  FREEPT_HOLD_FREE - hold.nr_to_free, held_ns);
+	/* what took much longer than it can was interrupted: that does not count */
+	fc->scan_ns += min(held_ns - (fc->free_ns - free_ns),
+			   NSEC_PER_MSEC + (fc->work - work) * 2 * NSEC_PER_USEC);
+	trace_freept_hold(mm, fc->nr_scanned - nr_scanned,
+			  fc->nr_freed - nr_freed, held_ns);
+	return held_ns;
 }
 
 /**
@@ -645,9 +660,9 @@ static void freept_walk(struct mm_struct *mm, struct freept_control *fc)
  * @fc: where to look, how much to do, and what was done
  *
  * Goes on until the range is done or a limit of @fc is met; fc->start tells
- * how far it came.  The mmap lock is taken for reading, for at most
- * FREEPT_HOLD_SCAN tables looked at and FREEPT_HOLD_FREE unlinked at a time,
- * and dropped earlier when somebody waits for it.
+ * how far it came.  The mmap lock is taken for reading, for at most 4096 tables
+ * looked at (FREEPT_HOLD_SCAN) and FREEPT_HOLD_FREE unlinked at a time, and
+ * dropped earlier when somebody waits for it.
  *
  * The tables, and their charge, are gone after an RCU grace period.
  *
@@ -659,7 +674,7 @@ static void freept_walk(struct mm_struct *mm, struct freept_control *fc)
 int freept_reclaim_mm(struct mm_struct *mm, struct freept_control *fc)
 {
 	unsigned long nr_scanned = fc->nr_scanned, nr_freed = fc->nr_freed;
-	u64 scan_ns = fc->scan_ns, free_ns = fc->free_ns;
+	u64 held_ns = 0;
 	int ret = 0;
 
 	if (!freept_enabled())
@@ -678,7 +693,7 @@ int freept_reclaim_mm(struct mm_struct *mm, struct freept_control *fc)
 			ret = -EAGAIN;
 			break;
 		}
-		freept_walk(mm, fc);
+		held_ns += freept_walk(mm, fc);
 		mmap_read_unlock(mm);
 
 		if (fatal_signal_pending(current)) {
@@ -690,7 +705,7 @@ int freept_reclaim_mm(struct mm_struct *mm, struct freept_control *fc)
 
 	nr_scanned = fc->nr_scanned - nr_scanned;
 	trace_freept_run_end(mm, fc->start, nr_scanned, fc->nr_freed - nr_freed,
-			     fc->scan_ns - scan_ns + fc->free_ns - free_ns, ret);
+			     held_ns, ret);
 	if (nr_scanned) {
 		count_vm_events(PTSCAN, nr_scanned);
 		count_memcg_events_mm(mm, PTSCAN, nr_scanned);

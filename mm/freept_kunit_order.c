@@ -155,6 +155,36 @@ static void fk_holes(struct kunit *test)
 	KUNIT_EXPECT_GE(test, fc.start, fc.end);
 }
 
+/* Slots without a table are no work of nothing: a hold ends before all are passed */
+static void fk_nothing_there(struct kunit *test)
+{
+	const unsigned int nr = 2 * 4096 * FREEPT_SLOTS_A_LOOK / PTRS_PER_PMD;
+	unsigned long addr = ALIGN(fk_map_size(test, (nr + 1) * PUD_SIZE), PUD_SIZE);
+	struct mm_struct *mm = current->mm;
+	struct freept_control fc;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		fk_touch(test, addr + i * PUD_SIZE);
+	fk_zap(addr, nr * PUD_SIZE);
+	fc = fk_control(addr);
+	fc.end = addr + nr * PUD_SIZE;
+	KUNIT_EXPECT_EQ(test, freept_reclaim_mm(mm, &fc), 0);
+	KUNIT_EXPECT_EQ(test, fc.nr_freed, nr);
+
+	fc = fk_control(addr);
+	fc.end = addr + nr * PUD_SIZE;
+	mmap_read_lock(mm);
+	freept_walk(mm, &fc);
+	mmap_read_unlock(mm);
+	KUNIT_EXPECT_EQ(test, fc.nr_scanned, 0);
+	KUNIT_EXPECT_GT(test, fc.start, addr);
+	KUNIT_EXPECT_LT(test, fc.start, fc.end);
+	KUNIT_EXPECT_LE(test, fc.work, 4096);
+	/* half the way at the most, and what it was has its price, all of it */
+	KUNIT_EXPECT_EQ(test, freept_price(1000, fc.work, 0), 1000);
+}
+
 struct fk_writer {
 	struct mm_struct *mm;
 	struct completion done;
@@ -256,6 +286,39 @@ static void fk_exiting(struct kunit *test)
 	/* and it is seen to as soon as this is not so */
 	work->func(work);
 	KUNIT_EXPECT_NE(test, current->mm->freept.generation, 0);
+}
+
+/* Background work for current's mm is due, and comes */
+static void fk_background(void)
+{
+	struct callback_head *work = &current->freept_work;
+
+	WRITE_ONCE(current->mm->freept.next, jiffies);
+	work->func(work);
+}
+
+/* The mmap lock is taken when a lap begins: its marks are for the next try */
+static void fk_lap_put_off(struct kunit *test)
+{
+	unsigned long addr = fk_empties(test);
+	struct mm_struct *mm = current->mm;
+	unsigned int tries;
+
+	mm->freept.choice = PR_FREEPT_ENABLE;
+	/* the first lap looks at all, and finds the tables empty for the first time */
+	for (tries = 0; tries < 100 && !freept_hints_complete(mm); tries++)
+		fk_background();
+	KUNIT_ASSERT_LT(test, tries, 100);
+	KUNIT_EXPECT_TRUE(test, mm->freept.marked);
+	KUNIT_EXPECT_EQ(test, fk_count(addr), FK_TABLES);
+
+	mmap_write_lock(mm);
+	fk_background();
+	mmap_write_unlock(mm);
+	KUNIT_EXPECT_EQ(test, fk_count(addr), FK_TABLES);
+	for (tries = 0; tries < 100 && fk_count(addr); tries++)
+		fk_background();
+	KUNIT_EXPECT_EQ(test, fk_count(addr), 0);
 }
 
 #ifdef CONFIG_FS_DAX
@@ -543,10 +606,12 @@ static void fk_flush_lazy(struct kunit *test)
 	KUNIT_CASE(fk_uncovered),	\
 	KUNIT_CASE(fk_pmd_stays),	\
 	KUNIT_CASE(fk_holes),		\
+	KUNIT_CASE(fk_nothing_there),	\
 	KUNIT_CASE(fk_gives_way),	\
 	KUNIT_CASE(fk_resched),		\
 	KUNIT_CASE(fk_memalloc),	\
 	KUNIT_CASE(fk_exiting),		\
+	KUNIT_CASE(fk_lap_put_off),	\
 	KUNIT_CASE(fk_dax),		\
 	KUNIT_CASE(fk_flush),		\
 	KUNIT_CASE(fk_flush_pending),	\

@@ -140,22 +140,18 @@ static bool freept_due(struct mm_struct *mm, unsigned long grace)
 
 /**
  * freept_price - the time to pay for in pauses
- * @scan_ns: time that looking took
- * @nr_scanned: tables looked at
+ * @scan_ns: time that looking took, as the engine tells it
+ * @work: what was looked at, in tables
  * @nr_freed: tables freed of those
  *
  * Context: Any.
- * Return: ns spent on looking at tables that then were not freed.  If a look
- * took much longer than it can, it was interrupted: that does not count.
+ * Return: ns spent on looking at what then was not freed.
  */
-u64 freept_price(u64 scan_ns, unsigned long nr_scanned, unsigned long nr_freed)
+u64 freept_price(u64 scan_ns, unsigned long work, unsigned long nr_freed)
 {
-	u64 price = min(scan_ns, NSEC_PER_MSEC + nr_scanned * 2 * NSEC_PER_USEC);
-
-	if (!nr_scanned)
-		return price;
-	return div64_ul(price * (nr_scanned - min(nr_freed, nr_scanned)),
-			nr_scanned);
+	if (!work)
+		return scan_ns;
+	return div64_ul(scan_ns * (work - min(nr_freed, work)), work);
 }
 
 /* Jiffies from one lap to the next */
@@ -236,9 +232,10 @@ static u64 freept_piece(struct mm_struct *mm, unsigned long grace,
 {
 	struct freept_mm *fm = &mm->freept;
 	unsigned long delay = freept_delay();
-	unsigned long next = READ_ONCE(fm->next);
+	/* before the generation: who sees the time set below sees that as well */
+	unsigned long next = smp_load_acquire(&fm->next);
+	unsigned long left, pause, guard;
 	DEFINE_FREEPT_CONTROL(fc);
-	unsigned long left, pause;
 	enum freept_want want;
 	u64 price;
 	int ret;
@@ -253,7 +250,8 @@ static u64 freept_piece(struct mm_struct *mm, unsigned long grace,
 	/* before the election: who sees the new time sees that it is current */
 	WRITE_ONCE(fm->generation, READ_ONCE(freept_generation));
 	/* Elected.  The time is a guard only: it is set anew below. */
-	if (!try_cmpxchg(&fm->next, &next, jiffies + delay + HZ))
+	guard = jiffies + delay + HZ;
+	if (!try_cmpxchg(&fm->next, &next, guard))
 		return 0;
 
 	want = freept_wanted(mm);
@@ -281,13 +279,26 @@ static u64 freept_piece(struct mm_struct *mm, unsigned long grace,
 
 	ret = freept_reclaim_mm(mm, &fc);
 	/* what is empty for the first time pays as well, unless it is in use */
-	price = freept_price(fc.scan_ns, fc.nr_scanned, fc.nr_empty - fc.nr_reused);
+	price = freept_price(fc.scan_ns, fc.work, fc.nr_empty - fc.nr_reused);
 	pause = nsecs_to_jiffies64(price * FREEPT_PACE) + 1;
+	/*
+	 * It has taken too long, by a throttled CPU for example: somebody else was
+	 * elected meanwhile, and goes on from where this began, or has done so.  What
+	 * this has not come to may have lost the mark of the mm, and gets one.
+	 */
+	next = guard;
+	if (!try_cmpxchg(&fm->next, &next, jiffies + delay + HZ)) {
+		WRITE_ONCE(fm->marked, true);
+		return price;
+	}
 	fm->lap_scanned += fc.nr_scanned;
 	fm->lap_empty += fc.nr_empty;
 	fm->lap_reused += fc.nr_reused;
 	fm->lap_freed += fc.nr_freed;
 
+	/* The lock was taken when the lap began: what it was begun for is to come */
+	if (!fc.start)
+		WRITE_ONCE(fm->marked, true);
 	if (fc.start >= fc.end) {	/* end of the address space and of the run */
 		fc.start = 0;
 		fc.span = 0;

@@ -15,10 +15,11 @@
  */
 
 /*
- * What one hold of the mmap lock may do at the most, whoever asks: this many
- * tables looked at, this many unlinked.
+ * What one hold of the mmap lock may do at the most, whoever asks: 4096 tables
+ * looked at, or what takes as long, and this many unlinked.  A PMD table that was
+ * begun is looked at to its end.
  */
-#define FREEPT_HOLD_SCAN	4096
+#define FREEPT_HOLD_SCAN	(PTRS_PER_PMD < 4096 ? 4096 - PTRS_PER_PMD : 1)
 #define FREEPT_HOLD_FREE	512
 
 /* Wait for the mmap lock, until a fatal signal; without it: trylock only */
@@ -45,11 +46,13 @@
  *	Only address space below a present PMD table counts: a hole above that
  *	is passed in one step, and costs nothing.
  * @nr_to_scan: tables to look at, at the most; on return, what is left.  Holes,
- *	and mappings that are passed over, count as well, as one table each.
+ *	and mappings that are passed over, count as well, as one table each, and
+ *	slots in which there is nothing to look at as an eighth.
  * @nr_to_free: tables to free, at the most; on return, what is left
  * @flags: FREEPT_WAIT and so on, or 0
  * @memcg: a cgroup of which @nr_charged is told, or NULL
  * @nr_scanned: tables looked at
+ * @work: what was taken from @nr_to_scan, or would have been
  * @nr_freed: tables unlinked and handed to RCU
  * @nr_charged: of @nr_freed, those that are charged to @memcg or below
  * @nr_young: tables that were left for FREEPT_OLD
@@ -73,6 +76,7 @@ struct freept_control {
 	unsigned int flags;
 	struct mem_cgroup *memcg;
 	unsigned long nr_scanned;
+	unsigned long work;
 	unsigned long nr_freed;
 	unsigned long nr_charged;
 	unsigned long nr_young;
@@ -236,7 +240,7 @@ int freept_prctl_set(unsigned long choice);
 void freept_was_asked(void);
 int freept_prctl_get(void);
 
-u64 freept_price(u64 scan_ns, unsigned long nr_scanned, unsigned long nr_freed);
+u64 freept_price(u64 scan_ns, unsigned long work, unsigned long nr_freed);
 bool freept_notify(void);
 void freept_budgets_exist(void);
 
