@@ -14,6 +14,8 @@
  *
  * "rss/THP/...": kB resident after 256 MiB were touched and given back in pieces of
  * 64 KiB; when one page in 2 MiB was touched again 10 s later; a minute after that.
+ * "rss/budget-THP/...": the same with vm.freept=1 under a memory.pt.max that the program
+ * hits, since it fills and gives back others as well before the 10 s.
  */
 #include "bench.h"
 
@@ -24,6 +26,10 @@
 #define LOOP_ROUNDS	360
 #define IDLE_TABLES	4096
 #define RSS_SIZE	(256UL * MiB)
+#define RSS_OTHERS	(1024 * TABLE_SPAN)
+#define BUDGET		"budget-"
+#define GROUP		"bench-back"
+#define LIMIT		MiB		/* 256 tables; 128 are needed */
 
 static long own_ns(void)
 {
@@ -95,27 +101,39 @@ static void idle(long tables)
 		figure(vmstat("ptscan") - scanned, "idle/%ld/scanned", tables);
 }
 
-static void rss(const char *thp)
+static void rss(const char *name)
 {
-	char *at = map_anon(RSS_SIZE);
+	bool budget = !strncmp(name, BUDGET, strlen(BUDGET));
+	const char *thp = budget ? name + strlen(BUDGET) : name;
+	char *at = map_anon(RSS_SIZE), *others;
 	struct timespec t;
 	long before, after;
 
 	thp_allow(true);
 	if (!thp_set(thp))
 		die(THP_ENABLED);
+	if (!is_stock() && write_long(VM_FREEPT, budget ? 1 : 2))
+		die(VM_FREEPT);
 	touch(at, RSS_SIZE, PAGE);
 	for (size_t i = 0; i < RSS_SIZE; i += 64 * KiB)
 		discard(at + i, 64 * KiB);
+	if (budget) {
+		if (!is_stock() && pt_limit(GROUP, "memory.pt.max", LIMIT))
+			die("memory.pt.max");
+		others = map_anon(RSS_OTHERS);
+		madvise(others, RSS_OTHERS, MADV_NOHUGEPAGE);
+		touch_zero(others, RSS_OTHERS, TABLE_SPAN);
+		discard(others, RSS_OTHERS);
+	}
 	before = status_kb(getpid(), "VmRSS");
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	until(&t, 10000);
 	touch(at, RSS_SIZE, TABLE_SPAN);
 	after = status_kb(getpid(), "VmRSS");
 	until(&t, 60000);
-	figure(before, "rss/%s/before", thp);
-	figure(after, "rss/%s/after", thp);
-	figure(status_kb(getpid(), "VmRSS"), "rss/%s/later", thp);
+	figure(before, "rss/%s/before", name);
+	figure(after, "rss/%s/after", name);
+	figure(status_kb(getpid(), "VmRSS"), "rss/%s/later", name);
 }
 
 static void one(const char *arg)
@@ -134,7 +152,14 @@ int main(int argc, char **argv)
 	bench_start_counting(argv);
 	if (!is_stock() && write_long(VM_FREEPT, 2))
 		die(VM_FREEPT);
-	for (int i = 1; i < argc; i++)
-		in_group("", one, argv[i]);
+	if (!have_memcg() || cg_make(GROUP))
+		die("no memory controller");
+	for (int i = 1; i < argc; i++) {
+		in_group(strncmp(argv[i], BUDGET, strlen(BUDGET)) ? "" : GROUP, one, argv[i]);
+		if (!is_stock() && pt_limit(GROUP, "memory.pt.max", NO_LIMIT))
+			die("memory.pt.max");
+	}
+	if (cg_clear(GROUP))
+		die("cannot remove the group");
 	return bench_end();
 }

@@ -8,6 +8,7 @@ LOOP = 2.0		# per cent that a loop may take more than on a stock kernel
 CPU = 3.0		# per cent of a CPU that looking may take
 RSS = 5.0		# per cent more resident memory
 IDLE = "4096"
+THP = ("never", "madvise", "always")
 
 
 class Back:
@@ -19,7 +20,7 @@ class Back:
 	def run(self, runs):
 		program = compile_guest("back")
 		for args in (["10", "30"], [str(ms) for ms in PERIODS[2:]],
-			     ["idle", "never", "madvise", "always"]):
+			     ["idle", *THP], [f"budget-{thp}" for thp in THP]):
 			runs.count("back", self.seeds, self.agree, ["/tests/back", *args],
 				   put=[program])
 
@@ -47,13 +48,15 @@ class Back:
 		out.line(f"| {scanned:,.0f} | 0 | {stock(f'idle/{IDLE}/own'):,.0f} | "
 			 f"{ours(f'idle/{IDLE}/own'):,.0f} | {out.verdict(scanned > 0)} |")
 		out.line("\nResident memory, kB, when 256 MiB were given back in pieces of 64 KiB, and "
-			 "a page in each 2 MiB touched after that:\n")
+			 "a page in each 2 MiB touched after that; and with `vm.freept=1` under "
+			 "`memory.pt.max=1M`, which the program hits in between:\n")
 		out.line("| huge pages | | stock | ptfree | more | may be |  |")
 		out.line("|---|---|--:|--:|--:|--:|---|")
-		for thp in ("never", "madvise", "always"):
+		for name in (*THP, *(f"budget-{thp}" for thp in THP)):
 			for key, what in (("before", "given back"), ("after", "touched sparsely"),
 					  ("later", "a minute later")):
-				base, value = stock(f"rss/{thp}/{key}"), ours(f"rss/{thp}/{key}")
+				base, value = stock(f"rss/{name}/{key}"), ours(f"rss/{name}/{key}")
 				more = (value / base - 1) * 100
-				out.line(f"| {thp} | {what} | {base:,.0f} | {value:,.0f} | {more:+.1f} % "
+				text = name.replace("budget-", "`memory.pt.max`, ")
+				out.line(f"| {text} | {what} | {base:,.0f} | {value:,.0f} | {more:+.1f} % "
 					 f"| {RSS} % | {out.verdict(more > RSS)} |")

@@ -15,8 +15,8 @@
  * none. "call" is what the request takes, "after" what the machine takes from then on
  * (RCU, its callbacks, the freeing): measured by a loop that sees when it is stopped.
  *
- * "rescan": 64 GiB with all tables in use, where nothing was unmapped but in one of
- * them: the lap that looks at all, and one that goes by marks.
+ * "rescan=GIB": so much with all tables in use, where nothing was unmapped but in one
+ * of them: the lap that looks at all, and one that goes by marks.
  *
  * "scale GIB": so much address space, full of empties. On a kernel that cannot free
  * them, munmap does.
@@ -368,29 +368,30 @@ static void laps(struct holds *h, long ms)
 	*h = trace_read();
 }
 
-static void measure_rescan(void)
+static void measure_rescan(long gib)
 {
-	long gib = 64;
 	size_t len = gib * PMD_SPAN;
+	/* a run of the default size each second, and some to spare */
+	long lap_ms = 10000 + gib * 1000 / 8;
 	struct holds h;
 	char *at = map_anon(len);
 
 	touch_zero(at, len, TABLE_SPAN);
 	if (scanner(2, 1000, 16384))
 		die("vm.freept");
-	laps(&h, 20000);
+	laps(&h, lap_ms);
 	if (!h.scanned) {
 		errno = ENODATA;
 		die("no first lap");
 	}
 	/* not one lap alone: what it has cost for each look, 512 of them */
 	figure(h.ns / h.scanned * TABLES, "rescan/first-lap");
-	laps(&h, 20000);
+	laps(&h, lap_ms);
 	figure(h.ns / gib, "rescan/nothing");
 	/* one page of one table, which has another */
 	*(volatile char *)(at + len / 2 + PAGE) = 1;
 	discard(at + len / 2 + PAGE, PAGE);
-	laps(&h, 20000);
+	laps(&h, lap_ms);
 	if (!h.nr) {
 		errno = ENODATA;
 		die("no lap");
@@ -402,7 +403,7 @@ static void measure_rescan(void)
 		*(volatile char *)(at + i * PMD_SPAN + PAGE) = 1;
 		discard(at + i * PMD_SPAN + PAGE, PAGE);
 	}
-	laps(&h, 20000);
+	laps(&h, lap_ms);
 	figure(h.ns / gib, "rescan/each-gib");
 	figure(h.scanned, "rescan/each-gib-looks");
 	if (write_long(VM_FREEPT, 0))
@@ -497,7 +498,7 @@ static void one(const char *what)
 		measure_free_of(64);
 		measure_free_of(TABLES - 1);
 	} else {
-		measure_rescan();
+		measure_rescan(atol(strchr(what, '=') + 1));
 	}
 }
 

@@ -21,6 +21,7 @@ BATCHES = ("1", "64", "511")
 HALF = 0.5		# of what munmap takes for an empty table
 RESCAN = 1000		# instructions a GiB where nothing was unmapped
 SCAN, FREE = 4096, 512	# of one hold of the mmap lock
+LAP = 64		# GiB
 MILLION = 2048		# GiB
 
 
@@ -33,7 +34,7 @@ class Engine:
 
 	def run(self, runs):
 		program = compile_guest("engine")
-		for what in ("left", "look", "free", "rescan"):
+		for what in ("left", "look", "free", f"rescan={LAP}"):
 			runs.count("engine", self.seeds, self.agree, ["/tests/engine", what],
 				   put=[program], kinds=["ptfree"])
 		runs.count("engine", self.seeds[:1], self.agree, ["/tests/engine", "left"],
@@ -81,21 +82,27 @@ class Engine:
 			over = get(name) > may + (FREE if may == SCAN else 0)
 			out.line(f"| {text} | {get(name):,.0f} | {may:,} | {out.verdict(over)} |")
 		out.line(f"| instructions | {get('hold/ns'):,.0f} | | |")
-		out.line("\nA lap through 64 GiB with 32768 tables in use, for each GiB:\n")
-		out.line("| | instructions | looks | may be |  |")
-		out.line("|---|--:|--:|--:|---|")
-		out.line(f"| the first, which looks at all | {get('rescan/first-lap'):,.0f} "
-			 f"| 512 a GiB | | |")
-		out.line(f"| nothing was unmapped | {get('rescan/nothing'):,.0f} | 0 | {RESCAN:,} "
-			 f"| {out.verdict(get('rescan/nothing') > RESCAN)} |")
-		out.line(f"| one page of one table was unmapped | {get('rescan/one-table'):,.0f} "
-			 f"| {get('rescan/one-table-looks'):,.0f} | {RESCAN:,} "
-			 f"| {out.verdict(get('rescan/one-table') > RESCAN)} |")
-		out.line(f"| one page of one table in each GiB | {get('rescan/each-gib'):,.0f} "
-			 f"| {get('rescan/each-gib-looks'):,.0f} | | |")
-		marked, lap = get("rescan/each-gib"), get("rescan/one-table") * 64
-		out.line("\nA look here is a table, or a GiB that is passed. By these figures a GiB "
-			 f"that has no mark is passed in {(lap - marked) / 63:,.0f} instructions.")
+		report_laps(runs, out, LAP)
+
+
+def report_laps(runs, out, gib):
+	"""What a lap takes in which nothing, or little, was unmapped since the last one."""
+	get = lambda name: runs.get("ptfree", name)
+	out.line(f"\nA lap through {gib:,} GiB with {gib * 512:,} tables in use, for each GiB:\n")
+	out.line("| | instructions | looks | may be |  |")
+	out.line("|---|--:|--:|--:|---|")
+	out.line(f"| the first, which looks at all | {get('rescan/first-lap'):,.0f} "
+		 f"| 512 a GiB | | |")
+	out.line(f"| nothing was unmapped | {get('rescan/nothing'):,.0f} | 0 | {RESCAN:,} "
+		 f"| {out.verdict(get('rescan/nothing') > RESCAN)} |")
+	out.line(f"| one page of one table was unmapped | {get('rescan/one-table'):,.0f} "
+		 f"| {get('rescan/one-table-looks'):,.0f} | {RESCAN:,} "
+		 f"| {out.verdict(get('rescan/one-table') > RESCAN)} |")
+	out.line(f"| one page of one table in each GiB | {get('rescan/each-gib'):,.0f} "
+		 f"| {get('rescan/each-gib-looks'):,.0f} | | |")
+	marked, lap = get("rescan/each-gib"), get("rescan/one-table") * gib
+	out.line("\nA look here is a table, or a GiB that is passed. By these figures a GiB "
+		 f"that has no mark is passed in {(lap - marked) / (gib - 1):,.0f} instructions.")
 
 
 class Scale:
@@ -109,8 +116,10 @@ munmap. The gigabytes are set with `BENCH_GIB`; the guest's memory follows."""
 	def run(self, runs):
 		program = compile_guest("engine")
 		gib = int(os.environ.get("BENCH_GIB", MILLION))
-		runs.count("scale", self.seeds, self.agree, ["/tests/engine", str(gib)],
-			   put=[program], mem=f"{1536 + gib * 5 // 2}M")
+		for what in (str(gib), f"rescan={gib}"):
+			runs.count("scale", self.seeds, self.agree, ["/tests/engine", what],
+				   put=[program], mem=f"{1536 + gib * 5 // 2}M",
+				   kinds=None if what == str(gib) else ["ptfree"])
 
 	def report(self, runs, out):
 		get = lambda name: runs.get("ptfree", name)
@@ -129,8 +138,11 @@ munmap. The gigabytes are set with `BENCH_GIB`; the guest's memory follows."""
 				("TLB flushes, a GiB of tables",
 				 f"{get('scale/flushes') * 262144 / tables:,.0f}"),
 				("RCU callbacks, a table", f"1/{1 / callbacks:.0f}, by construction"),
+				("longest stop of a busy program in the time after the request "
+				 "(softirqs, callbacks), instructions", f"{get('scale/stop'):,.0f}"),
 				("longest hold of the mmap lock: looked at, unlinked",
 				 f"{get('scale/hold-scanned'):,.0f}, {get('scale/hold-freed'):,.0f}"),
 				("longest hold, instructions", f"{get('scale/hold-ns'):,.0f}"),
 				("page tables left", f"{get('scale/left-kb'):,.0f} kB")):
 			out.line(f"| {text} | {value} |")
+		report_laps(runs, out, round(tables / 512))

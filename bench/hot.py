@@ -68,11 +68,20 @@ without a timer tick."""
 						limit=limit if budget == "none" else None)
 		out.line(f"\nFork with {EMPTIES} empty tables against fork without them:\n")
 		out.values("an empty table more", lambda get: per_empty(get), may=FORK)
+		out.line("\nThe way back, one level deep: a page fault that has to make its table again, "
+			 "against one that finds it empty:\n")
+		out.values("a table that was freed too early",
+			   lambda get: rebuild(get))
 
 
 def per_empty(get):
 	some, none = get("0-none/fork-empties"), get("0-none/fork-small")
 	return None if some is None else (some - none) / EMPTIES
+
+
+def rebuild(get):
+	made, found = get("1-none/fault-table"), get("1-none/fault-again")
+	return None if made is None or found is None else made - found
 
 
 class Held:

@@ -11,6 +11,8 @@
  * "shared": both in the same tables, one page each, a call for each, so that they meet
  * in the locks. Counted are pages.
  * "ipis": TLB flushes that another processor was asked for, for a thousand pages.
+ * "ipis/munmap", "ipis/request": the same, for each GiB of address space whose empty
+ * tables are freed, by munmap and by a request, while a thread runs there.
  */
 #include "bench.h"
 
@@ -18,6 +20,7 @@
 #define TABLES	32
 #define SLOTS	5
 #define SLOT_MS	1000
+#define IPI_GIB	16
 
 #ifndef MADV_PT_RECLAIM
 #define MADV_PT_RECLAIM	1062
@@ -123,9 +126,51 @@ static void measure(const char *name, const char *kind, bool request)
 	figure(ipis * 1000.0 / pages, "%s/%s-ipis", name, kind);
 }
 
+static void *run_only(void *unused)
+{
+	stay_on_cpu(1);
+	while (!stop)
+		;
+	return NULL;
+}
+
+static void measure_ipis(const char *name, bool request)
+{
+	size_t len = IPI_GIB * PMD_SPAN;
+	pthread_t thread;
+	long ipis, kb;
+
+	stop = false;
+	kb = vmpte_kb(0);
+	area = map_anon(len);
+	touch_zero(area, len, TABLE_SPAN);
+	discard(area, len);
+	if (pthread_create(&thread, NULL, run_only, NULL))
+		die("pthread_create");
+	nap_ms(100);	/* it is on its processor */
+	ipis = tlb_ipis();
+	if (request ? madvise(area, len, MADV_PT_RECLAIM) : munmap(area, len))
+		die(name);
+	ipis = tlb_ipis() - ipis;
+	stop = true;
+	pthread_join(thread, NULL);
+	if (vmpte_kb(0) - kb > (long)(len / TABLE_SPAN) * TABLE_KB / 100) {
+		errno = EAGAIN;
+		die("the tables are still there");
+	}
+	figure((double)ipis / IPI_GIB, "ipis/%s", name);
+	if (request)
+		munmap(area, len);
+}
+
 int main(int argc, char **argv)
 {
 	bench_start(argv);
+	measure_ipis("munmap", false);
+	if (is_stock())
+		puts("cannot ipis/request");
+	else
+		measure_ipis("request", true);
 	for (int i = 1; i < argc; i++) {
 		char *mode = strchr(argv[i], '=');
 

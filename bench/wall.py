@@ -53,3 +53,13 @@ finer than that: there is no target."""
 					out.line(f"| {text} | {kind} | {shown} | {statistics.median(values):,.0f} "
 						 f"| {statistics.median(values) / (statistics.median(base) or 1):.2f} "
 						 f"| {min(ratios):.2f} | {max(ratios):.2f} | {ipis:,.0f} |")
+		out.line("\nIPIs for TLBs, for each GiB of address space whose empty tables are freed "
+			 "while another thread of the process runs:\n")
+		out.line("| | " + " | ".join(runs.kernels) + " |")
+		out.line("|---|" + "--:|" * len(runs.kernels))
+		for what, text in (("munmap", "by munmap"), ("request", "by `MADV_PT_RECLAIM`")):
+			cells = []
+			for kind in runs.kernels:
+				values = [r.get(f"ipis/{what}") for r in turns[kind]]
+				cells.append("cannot" if None in values else f"{statistics.median(values):,.1f}")
+			out.line(f"| {text} | " + " | ".join(cells) + " |")

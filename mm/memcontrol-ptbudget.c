@@ -30,7 +30,7 @@
  *   cgroup would grow on what it frees.
  *
  * With nothing to free, attempts are made ever more rarely, until entries are
- * removed from a page table of the cgroup; see pt_back_off().
+ * removed from a page table of the cgroup; see mm/memcontrol-ptpause.c.
  */
 #define pr_fmt(fmt) "memcg-pt: " fmt
 
@@ -49,29 +49,8 @@
 #include "internal.h"
 #include "memcontrol-ptfree.h"
 
-/* Visits to a busy mm in one pass */
-#define PT_VISITS		3
-
 /* Holds of mmap locks inside a charge, whose caller holds one himself */
 #define PT_CHARGE_PIECES	16
-
-/* Pauses: at the most, and in multiples of the time that was wasted */
-#define PT_PAUSE_MAX		(10 * HZ)
-#define PT_PACE			64
-
-/**
- * memcg_pt_pause_end - the next attempt may be made at once
- * @pause: of which budget
- *
- * Context: Any.
- */
-void memcg_pt_pause_end(struct memcg_pt_pause *pause)
-{
-	WRITE_ONCE(pause->delay, 0);
-	WRITE_ONCE(pause->usage, PAGE_COUNTER_MAX);
-	WRITE_ONCE(pause->earliest, jiffies);
-	WRITE_ONCE(pause->retry, jiffies);
-}
 
 /**
  * memcg_pt_trace - tell the tracepoint what was done over a budget
@@ -91,136 +70,6 @@ void memcg_pt_trace(struct mem_cgroup *memcg, unsigned long limit,
 					 action);
 }
 
-/* Jiffies to let pass for so much time that was spent for nothing */
-static unsigned long pt_price(u64 wasted_ns)
-{
-	return nsecs_to_jiffies64(wasted_ns * PT_PACE + TICK_NSEC - 1);
-}
-
-/**
- * memcg_pt_paused - was nothing to be had a short while ago?
- * @pause: of which budget
- * @usage: tables that are charged now
- *
- * Context: Any.
- * Return: true if an attempt would be for nothing.  Not if usage has grown by
- * more than a sixteenth, or what one task may be over, from the least since then.
- */
-bool memcg_pt_paused(struct memcg_pt_pause *pause, unsigned long usage)
-{
-	unsigned long then = READ_ONCE(pause->usage);
-
-	return time_before(jiffies, READ_ONCE(pause->retry)) &&
-	       usage <= then + max(then / 16, (unsigned long)MEMCG_PT_OVERSHOOT);
-}
-
-/**
- * memcg_pt_came_down - usage is lower than when nothing was to be had
- * @pause: of which budget
- * @usage: tables that are charged now, or the budget if that is more
- *
- * From there on it counts how far it has grown.  Otherwise each process that
- * follows one which was killed could be over by what one task may be more than that.
- *
- * Context: Any.
- */
-void memcg_pt_came_down(struct memcg_pt_pause *pause, unsigned long usage)
-{
-	unsigned long then = READ_ONCE(pause->usage);
-
-	if (then > usage && then != PAGE_COUNTER_MAX)
-		WRITE_ONCE(pause->usage, usage);
-}
-
-/**
- * memcg_pt_back_off - nothing was found: no attempt for a while
- * @pause: what for
- * @wasted_ns: time that the attempt took
- *
- * Twice as long as the last time, and PT_PACE times what the attempt took: this
- * keeps the cost at a 64th of the time, whatever the program does.
- *
- * Context: Any.
- * Return: Jiffies.
- */
-unsigned long memcg_pt_back_off(struct memcg_pt_pause *pause, u64 wasted_ns)
-{
-	unsigned long least = pt_price(wasted_ns);
-	unsigned int delay = clamp_t(unsigned int, pause->delay * 2, HZ / 100 + 1,
-				     PT_PAUSE_MAX);
-
-	delay = max_t(unsigned long, delay, least);
-	WRITE_ONCE(pause->delay, delay);
-	WRITE_ONCE(pause->earliest, jiffies + least);
-	WRITE_ONCE(pause->retry, jiffies + delay);
-	return delay;
-}
-
-/*
- * Nothing was found under a budget.  An unmapping in one of the mms that were
- * visited shortens the pause, but not to less than what the pass costs.  At its
- * end the work item looks again, if no task has: not all who remove entries say
- * so.
- */
-static void pt_back_off(struct mem_cgroup *memcg, struct memcg_pt_pause *pause,
-			u64 wasted_ns, int nr_unmaps)
-{
-	unsigned long least = pt_price(wasted_ns);
-	unsigned long delay;
-
-	/* nobody is stopped over high, however far */
-	WRITE_ONCE(pause->usage, pause == &memcg->pt.pause_max ?
-				 memcg_pt_usage(memcg) : PAGE_COUNTER_MAX);
-	delay = memcg_pt_back_off(pause, wasted_ns);
-	memcg_pt_trace(memcg, pause == &memcg->pt.pause_max ? READ_ONCE(memcg->pt.usage.max) :
-						       READ_ONCE(memcg->pt.usage.high),
-		 0, FREEPT_ACTION_BACK_OFF);
-	smp_mb();	/* either we see the unmapping, or it sees the pause */
-	if (atomic_read(&memcg->pt.nr_unmaps) != nr_unmaps) {
-		WRITE_ONCE(pause->retry, jiffies + least);
-		delay = least;
-	}
-	memcg_pt_kick(memcg, delay + 1);
-}
-
-/* Returns the jiffies until an attempt makes sense again, ULONG_MAX: none */
-static unsigned long pt_pause_unmapped(struct memcg_pt_pause *pause)
-{
-	unsigned long earliest = READ_ONCE(pause->earliest), now = jiffies;
-
-	if (!READ_ONCE(pause->delay))
-		return ULONG_MAX;
-	WRITE_ONCE(pause->retry, earliest);
-	return time_after(earliest, now) ? earliest - now : 0;
-}
-
-void __memcg_pt_unmapped(struct mm_struct *mm)
-{
-	struct mem_cgroup *memcg;
-
-	smp_mb();	/* entries first: pairs with memcg_pt_piece() */
-	if (likely(!READ_ONCE(mm->freept.watched)))
-		return;
-	WRITE_ONCE(mm->freept.watched, false);
-
-	rcu_read_lock();
-	memcg = mem_cgroup_from_task(rcu_dereference(mm->owner));
-	for (; memcg && !mem_cgroup_is_root(memcg); memcg = parent_mem_cgroup(memcg)) {
-		unsigned long delay;
-
-		if (!READ_ONCE(memcg->pt.limited))
-			continue;
-		atomic_inc(&memcg->pt.nr_unmaps);
-		smp_mb__after_atomic();		/* pairs with pt_back_off() */
-		delay = min(pt_pause_unmapped(&memcg->pt.pause_high),
-			    pt_pause_unmapped(&memcg->pt.pause_max));
-		/* it may allocate no table any more: then nobody else looks */
-		if (delay != ULONG_MAX)
-			memcg_pt_kick(memcg, delay + MEMCG_PT_VISIT_DELAY);
-	}
-	rcu_read_unlock();
-}
-
 bool __memcg_pt_asked(struct mm_struct *mm)
 {
 	struct mem_cgroup *memcg;
@@ -234,10 +83,19 @@ bool __memcg_pt_asked(struct mm_struct *mm)
 	return asked;
 }
 
+/* Tables that are needed at once at the most: one of each kind that is charged */
+#define PT_KINDS		3
+
 /* Where an attempt stops: the budget less some room */
-static unsigned long pt_target(unsigned long limit)
+static unsigned long pt_target(unsigned long limit, enum memcg_pt_caller caller)
 {
-	return limit - limit / 16;
+	unsigned long room = limit / 16;
+
+	if (caller == MEMCG_PT_FORK)
+		return 0;
+	if (caller == MEMCG_PT_POPULATE)
+		room = max(room, min_t(unsigned long, limit, PT_KINDS));
+	return limit - room;
 }
 
 /*
@@ -266,8 +124,12 @@ static bool pt_skip(struct mem_cgroup *memcg, enum memcg_pt_caller caller,
 		return memcg_pt_settled(memcg) <= max;
 	case MEMCG_PT_FORK:
 	case MEMCG_PT_POPULATE:
-		/* there is an answer to give: no sooner than the pace allows */
-		return time_before(jiffies, READ_ONCE(pause->earliest));
+		/*
+		 * There is an answer to give, and nothing else to wait for: no sooner
+		 * than the pace allows, but for what was unmapped meanwhile.
+		 */
+		return time_before(jiffies, READ_ONCE(pause->earliest)) &&
+		       atomic_read(&memcg->pt.nr_unmaps) == READ_ONCE(pause->nr_unmaps);
 	default:
 		return memcg_pt_settled(memcg) <= max ||
 		       memcg_pt_paused(pause, memcg_pt_usage(memcg));
@@ -305,10 +167,15 @@ bool memcg_pt_enforce_max(struct mem_cgroup *memcg, enum memcg_pt_caller caller)
 	max = READ_ONCE(memcg->pt.usage.max);
 	if (pt_skip(memcg, caller, max))
 		goto unlock;
+	if (caller == MEMCG_PT_RETURN && signal_pending(current)) {
+		/* first the signal: it is no attempt if nothing can be done */
+		memcg_pt_kick(memcg, 1);
+		goto unlock;
+	}
 	memcg_pt_count(memcg, MEMCG_PT_MAX);
 
 	memcg_pt_pass_init(&pass, memcg);
-	pass.target = caller == MEMCG_PT_FORK ? 0 : pt_target(max);
+	pass.target = pt_target(max, caller);
 	pass.interruptible = caller == MEMCG_PT_WRITE || caller == MEMCG_PT_RETURN;
 	pass.may_wait = caller != MEMCG_PT_CHARGE;
 	if (caller == MEMCG_PT_CHARGE)
@@ -321,23 +188,24 @@ bool memcg_pt_enforce_max(struct mem_cgroup *memcg, enum memcg_pt_caller caller)
 		memcg_pt_walk_subtree(&pass);
 		if (memcg_pt_settled(memcg) < max && caller != MEMCG_PT_FORK)
 			break;
-		if (!pass.again || !pass.may_wait || ++visits == PT_VISITS)
+		if (!pass.again || !pass.may_wait || ++visits == MEMCG_PT_VISITS)
 			break;
 		schedule_timeout_killable(MEMCG_PT_VISIT_DELAY);
 	}
 
-	if (caller == MEMCG_PT_FORK)
-		memcg_pt_wait_in_flight(memcg, 0, HZ);
 	ret = pass.nr_freed || memcg_pt_settled(memcg) < before;
 	memcg_pt_trace(memcg, max, pass.nr_freed, FREEPT_ACTION_RECLAIM);
 	if (!ret && caller >= MEMCG_PT_RETURN && !signal_pending(current))
 		ret = memcg_pt_oom(memcg, max, caller);
 
-	if (!ret && (caller == MEMCG_PT_FORK || caller == MEMCG_PT_POPULATE))
-		WRITE_ONCE(pause->earliest, jiffies + pt_price(pass.wasted_ns));
-	else if (memcg_pt_settled(memcg) <= max)
+	if (!ret && (caller == MEMCG_PT_FORK || caller == MEMCG_PT_POPULATE)) {
+		WRITE_ONCE(pause->nr_unmaps, nr_unmaps);
+		WRITE_ONCE(pause->earliest, jiffies + memcg_pt_price(pass.wasted_ns));
+	} else if (memcg_pt_settled(memcg) <= max) {
 		memcg_pt_pause_end(pause);
-	else if (ret)
+		memcg_pt_victim_alive(memcg);	/* lets go of one that is gone */
+		memcg->pt.busy_since = 0;
+	} else if (ret)
 		memcg_pt_kick(memcg, MEMCG_PT_VISIT_DELAY);
 	else if (caller == MEMCG_PT_CHARGE ? pt_others_can_read(current->mm) :
 					     signal_pending(current))
@@ -346,14 +214,19 @@ bool memcg_pt_enforce_max(struct mem_cgroup *memcg, enum memcg_pt_caller caller)
 	else if (caller == MEMCG_PT_CHARGE)
 		;	/* goes on when the call is done */
 	else
-		pt_back_off(memcg, pause, pass.wasted_ns, nr_unmaps);
+		memcg_pt_in_vain(memcg, pause, pass.wasted_ns, nr_unmaps);
 unlock:
 	mutex_unlock(&memcg->pt.budget_lock);
+	if (caller == MEMCG_PT_FORK)
+		memcg_pt_wait_freed(memcg, HZ);
 	return ret;
 }
 
-/* Over memory.pt.high: one piece of the caller's own mm.  Context: no locks. */
-static void pt_piece_of_own(struct mem_cgroup *memcg, unsigned long high)
+/*
+ * Over memory.pt.high: one piece of the caller's own mm.  Context: no locks.
+ * Returns whether it was worth one.
+ */
+static bool pt_piece_of_own(struct mem_cgroup *memcg, unsigned long high)
 {
 	struct memcg_pt_pause *pause = &memcg->pt.pause_high;
 	struct memcg_pt_pass pass;
@@ -361,21 +234,22 @@ static void pt_piece_of_own(struct mem_cgroup *memcg, unsigned long high)
 	unsigned long next;
 
 	if (memcg_pt_paused(pause, memcg_pt_usage(memcg)))
-		return;
+		return false;
 	memcg_pt_count(memcg, MEMCG_PT_HIGH);
 
 	memcg_pt_pass_init(&pass, memcg);
-	pass.target = pt_target(high);
+	pass.target = pt_target(high, MEMCG_PT_RETURN);
 	fc.start = READ_ONCE(current->mm->freept.cursor);
 	memcg_pt_piece(&pass, current->mm, &fc);
 	memcg_pt_trace(memcg, high, pass.nr_freed, FREEPT_ACTION_TASK);
 	if (memcg_pt_settled(memcg) <= high)
-		return;
+		return true;
 	/* the next one would find the same, until the work item has been at it */
-	next = jiffies + pt_price(pass.wasted_ns) + (pass.nr_freed ? 0 : 2);
+	next = jiffies + memcg_pt_price(pass.wasted_ns) + (pass.nr_freed ? 0 : 2);
 	WRITE_ONCE(pause->earliest, next);
 	WRITE_ONCE(pause->retry, next);
 	memcg_pt_kick(memcg, 1);
+	return true;
 }
 
 /* Over memory.pt.high: all of the subtree */
@@ -387,21 +261,24 @@ static void pt_enforce_high(struct mem_cgroup *memcg)
 	struct memcg_pt_pass pass;
 
 	mutex_lock(&memcg->pt.budget_lock);
+	if (memcg_pt_settled(memcg) <= high)
+		goto unlock;	/* while it waited */
 	memcg_pt_count(memcg, MEMCG_PT_HIGH);
 	memcg_pt_pass_init(&pass, memcg);
-	pass.target = pt_target(high);
+	pass.target = pt_target(high, MEMCG_PT_WORKER);
 	pass.may_wait = true;
 	memcg_pt_walk_subtree(&pass);
 	memcg_pt_trace(memcg, high, pass.nr_freed, FREEPT_ACTION_RECLAIM);
 	if (memcg_pt_settled(memcg) <= high) {
 		memcg_pt_pause_end(pause);
 	} else if (pass.nr_freed) {
-		again = MEMCG_PT_VISIT_DELAY + pt_price(pass.wasted_ns);
+		again = MEMCG_PT_VISIT_DELAY + memcg_pt_price(pass.wasted_ns);
 		WRITE_ONCE(pause->retry, jiffies + again);
 		memcg_pt_kick(memcg, again);
 	} else {
-		pt_back_off(memcg, pause, pass.wasted_ns, nr_unmaps);
+		memcg_pt_in_vain(memcg, pause, pass.wasted_ns, nr_unmaps);
 	}
+unlock:
 	mutex_unlock(&memcg->pt.budget_lock);
 }
 
@@ -494,10 +371,35 @@ void memcg_pt_overshoot(void)
 	mem_cgroup_put(memcg);
 }
 
-void __memcg_pt_return_to_user(void)
+/*
+ * What current does for one of its cgroups on return to user space.  @done: it has
+ * held an mmap lock already, which is enough for one return but over memory.pt.max.
+ * Returns whether it has now.
+ */
+static bool pt_enforce_on_return(struct mem_cgroup *memcg, bool done)
+{
+	unsigned long settled = memcg_pt_settled(memcg);
+	unsigned long high = READ_ONCE(memcg->pt.usage.high);
+	bool over_max = settled > READ_ONCE(memcg->pt.usage.max);
+
+	if (!over_max && settled <= high)
+		return done;
+	/* the tables may belong to others as well, who live on */
+	if (fatal_signal_pending(current) || (done && !over_max)) {
+		memcg_pt_kick(memcg, 1);
+		return done;
+	}
+	if (!over_max)
+		return pt_piece_of_own(memcg, high);
+	memcg_pt_enforce_max(memcg, MEMCG_PT_RETURN);
+	return true;
+}
+
+bool __memcg_pt_return_to_user(void)
 {
 	struct mem_cgroup *memcg, *iter;
 	long left = HZ;		/* for all levels together */
+	bool done = false;
 
 	current->memcg_pt_pending = false;
 	current->memcg_pt_over = 0;
@@ -505,18 +407,13 @@ void __memcg_pt_return_to_user(void)
 	memcg = get_mem_cgroup_from_current();
 	for (iter = memcg; iter && !mem_cgroup_is_root(iter); iter = parent_mem_cgroup(iter)) {
 		unsigned long max = READ_ONCE(iter->pt.usage.max);
-		unsigned long high = READ_ONCE(iter->pt.usage.high);
 
-		if (fatal_signal_pending(current))
-			break;
-		if (memcg_pt_settled(iter) > max)
-			memcg_pt_enforce_max(iter, MEMCG_PT_RETURN);
-		else if (memcg_pt_settled(iter) > high)
-			pt_piece_of_own(iter, high);
+		done = pt_enforce_on_return(iter, done);
 		if (page_counter_read(&iter->pt.usage) > max && left > 0)
 			left = memcg_pt_wait_in_flight(iter, max / 4, left);
 	}
 	mem_cgroup_put(memcg);
+	return done;
 }
 
 /* The highest cgroup in which @nr more tables of @memcg would be over pt.max */
@@ -570,7 +467,7 @@ bool __memcg_pt_stop_populate(struct vm_area_struct *vma, unsigned long addr)
 		return false;
 	pmd = mm_find_pmd(vma->vm_mm, addr);
 	if (!pmd)
-		nr = 3;		/* up to a PUD table */
+		nr = PT_KINDS;
 	else if (!pmd_none(pmdp_get_lockless(pmd)))
 		return false;
 
@@ -593,7 +490,7 @@ void memcg_pt_make_room(void)
 
 	memcg = get_mem_cgroup_from_current();
 	for (iter = memcg; iter && !mem_cgroup_is_root(iter); iter = parent_mem_cgroup(iter))
-		if (memcg_pt_settled(iter) + 3 > READ_ONCE(iter->pt.usage.max))
+		if (memcg_pt_settled(iter) + PT_KINDS > READ_ONCE(iter->pt.usage.max))
 			memcg_pt_enforce_max(iter, MEMCG_PT_POPULATE);
 	mem_cgroup_put(memcg);
 }

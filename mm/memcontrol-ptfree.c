@@ -65,7 +65,7 @@ static noinline void memcg_pt_check(struct mem_cgroup *memcg)
 		unsigned long max = READ_ONCE(pt->usage.max);
 		struct memcg_pt_pause *pause;
 
-		memcg_pt_came_down(&pt->pause_max, max(usage, max));
+		memcg_pt_came_down(&pt->pause_max, usage, max);
 		if (usage > max)
 			pause = &pt->pause_max;
 		else if (usage > READ_ONCE(pt->usage.high))
@@ -118,7 +118,7 @@ unlock:
 	rcu_read_unlock();
 
 	if (static_branch_unlikely(&memcg_pt_budgets.key) &&
-	    current->memcg_pt_over > MEMCG_PT_OVERSHOOT)
+	    current->memcg_pt_over >= MEMCG_PT_OVERSHOOT)
 		memcg_pt_overshoot();
 }
 

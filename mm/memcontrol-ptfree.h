@@ -4,8 +4,9 @@
 
 /*
  * Between mm/memcontrol.c, mm/memcontrol-ptfree.c (counter, files, events),
- * mm/memcontrol-ptbudget.c (budgets), mm/memcontrol-ptoom.c (kills) and
- * mm/memcontrol-ptreclaim.c (passes over the processes of a cgroup).
+ * mm/memcontrol-ptbudget.c (budgets), mm/memcontrol-ptpause.c (when to try again),
+ * mm/memcontrol-ptoom.c (kills) and mm/memcontrol-ptreclaim.c (passes over the
+ * processes of a cgroup).
  */
 
 #include <linux/freept.h>
@@ -45,7 +46,7 @@ void memcg_pt_count(struct mem_cgroup *memcg, enum memcg_pt_event event);
  * @memcg: the cgroup
  * @id: what mms that it has been through are marked with
  * @request: for memory.pt_reclaim: @nr counts, of tables charged to @memcg
- * @pressure: for memory: @nr counts, of all tables
+ * @pressure: for memory: the same, but no locks are waited for
  * @interruptible: any signal ends it, not only a fatal one
  * @may_wait: no locks are held that others might want
  * @pieces: holds of mmap locks after which it ends
@@ -79,7 +80,8 @@ struct memcg_pt_pass {
 	bool again;
 };
 
-/* Time between two visits to a busy mm */
+/* Visits to a busy mm in one pass, and the time between two of them */
+#define MEMCG_PT_VISITS		3
 #define MEMCG_PT_VISIT_DELAY	msecs_to_jiffies(10)
 
 /* mm/memcontrol-ptreclaim.c */
@@ -98,17 +100,24 @@ int memcg_pt_reclaim(struct mem_cgroup *memcg, unsigned long nr);
 /* mm/memcontrol-ptbudget.c */
 void memcg_pt_trace(struct mem_cgroup *memcg, unsigned long limit,
 		    unsigned long nr_freed, enum freept_action action);
-unsigned long memcg_pt_back_off(struct memcg_pt_pause *pause, u64 wasted_ns);
-void memcg_pt_pause_end(struct memcg_pt_pause *pause);
-bool memcg_pt_paused(struct memcg_pt_pause *pause, unsigned long usage);
-void memcg_pt_came_down(struct memcg_pt_pause *pause, unsigned long usage);
 void memcg_pt_work(struct work_struct *work);
 void memcg_pt_kick(struct mem_cgroup *memcg, unsigned long delay);
 void memcg_pt_over_budget(struct mem_cgroup *memcg);
 void memcg_pt_overshoot(void);
 bool memcg_pt_enforce_max(struct mem_cgroup *memcg, enum memcg_pt_caller caller);
 
+/* mm/memcontrol-ptpause.c */
+unsigned long memcg_pt_price(u64 wasted_ns);
+unsigned long memcg_pt_back_off(struct memcg_pt_pause *pause, u64 wasted_ns);
+void memcg_pt_in_vain(struct mem_cgroup *memcg, struct memcg_pt_pause *pause,
+		      u64 wasted_ns, int nr_unmaps);
+void memcg_pt_pause_end(struct memcg_pt_pause *pause);
+bool memcg_pt_paused(struct memcg_pt_pause *pause, unsigned long usage);
+void memcg_pt_came_down(struct memcg_pt_pause *pause, unsigned long usage,
+			unsigned long max);
+
 /* mm/memcontrol-ptoom.c */
+bool memcg_pt_victim_alive(struct mem_cgroup *memcg);
 bool memcg_pt_oom(struct mem_cgroup *memcg, unsigned long max,
 		  enum memcg_pt_caller caller);
 

@@ -19,10 +19,14 @@
 
 #include "memcontrol-ptfree.h"
 
+/* How long the kill of one whose mmap lock cannot be had is put off */
+#define PT_BUSY_PATIENCE	(10 * HZ)
+
 struct pt_killable {
 	unsigned long sum;
 	unsigned long most;
 	int id;		/* mms that are counted are marked with */
+	bool busy;	/* the mmap lock of the one with the most is held for writing */
 	bool dying;	/* somebody gives his tables back right now */
 };
 
@@ -46,12 +50,19 @@ static int pt_add_killable(struct task_struct *p, void *arg)
 	else if (task->signal->oom_score_adj != OOM_SCORE_ADJ_MIN &&
 		 !test_bit(MMF_OOM_SKIP, &task->mm->flags) &&
 		 !in_vfork(task) &&
-		 READ_ONCE(task->mm->freept.pass) != killable->id)
+		 READ_ONCE(task->mm->freept.pass) != killable->id) {
 		nr = mm_pgtables_bytes(task->mm) / PAGE_SIZE;
-	WRITE_ONCE(task->mm->freept.pass, killable->id);
+		/* only now: of two with one mm the other may be the one to count */
+		WRITE_ONCE(task->mm->freept.pass, killable->id);
+	}
+	if (nr > killable->most) {
+		killable->most = nr;
+		killable->busy = !mmap_read_trylock(task->mm);
+		if (!killable->busy)
+			mmap_read_unlock(task->mm);
+	}
 	task_unlock(task);
 	killable->sum += nr;
-	killable->most = max(killable->most, nr);
 	return 0;
 }
 
@@ -68,8 +79,32 @@ static bool pt_kill_helps(struct pt_killable *killable, unsigned long settled,
 				 killable->most >= (settled + 1) / 2);
 }
 
-/* Has the last victim tables yet?  Context: budget_lock is held. */
-static bool pt_victim_alive(struct mem_cgroup *memcg)
+/*
+ * A call that holds its own mmap lock for writing may be over by what it needs:
+ * mremap() has many tables twice until it is done.  Who is not let go of for long is
+ * taken for one that never will be.  Context: budget_lock is held.
+ */
+static bool pt_put_off(struct mem_cgroup *memcg, bool busy)
+{
+	unsigned long *since = &memcg->pt.busy_since;
+
+	if (!busy) {
+		*since = 0;
+		return false;
+	}
+	if (!*since)
+		*since = jiffies ?: 1;
+	return time_before(jiffies, *since + PT_BUSY_PATIENCE);
+}
+
+/**
+ * memcg_pt_victim_alive - has the last victim tables yet?
+ * @memcg: the cgroup
+ *
+ * Context: budget_lock is held.
+ * Return: true if there is one and it has.
+ */
+bool memcg_pt_victim_alive(struct mem_cgroup *memcg)
 {
 	struct mm_struct *mm = memcg->pt.victim;
 
@@ -94,7 +129,7 @@ static bool pt_wait_exit(struct mem_cgroup *memcg, unsigned long max,
 					       fatal_signal_pending(current))
 			break;
 		/* the rest of what was his, or another one's turn */
-		if (memcg->pt.victim && !pt_victim_alive(memcg))
+		if (memcg->pt.victim && !memcg_pt_victim_alive(memcg))
 			break;
 		schedule_timeout_idle(MEMCG_PT_VISIT_DELAY);
 	}
@@ -139,7 +174,7 @@ bool memcg_pt_oom(struct mem_cgroup *memcg, unsigned long max,
 		return false;
 	if (memcg_pt_settled(memcg) <= max)
 		return true;
-	if (pt_victim_alive(memcg))
+	if (memcg_pt_victim_alive(memcg))
 		return pt_wait_exit(memcg, max, caller);
 
 	mem_cgroup_scan_tasks(memcg, pt_add_killable, &killable);
@@ -147,6 +182,9 @@ bool memcg_pt_oom(struct mem_cgroup *memcg, unsigned long max,
 		return true;
 	if (caller == MEMCG_PT_WRITE ? signal_pending(current) :
 				       fatal_signal_pending(current))
+		return false;
+
+	if (pt_put_off(memcg, killable.busy))
 		return false;
 
 	memcg_pt_count(memcg, MEMCG_PT_OOM);

@@ -33,9 +33,8 @@
 #include "memcontrol-v1.h"
 #include "memcontrol-ptfree.h"
 
-/* Holds of mmap locks in one call of the shrinker, and in a pass before a kill */
+/* Holds of mmap locks in one call of the shrinker */
 #define PT_SHRINK_PIECES	8
-#define PT_OOM_PIECES		4096
 
 /* Tables after which a kill is put off */
 #define PT_OOM_ENOUGH		4096
@@ -52,8 +51,11 @@ static unsigned long pt_of_children(struct mem_cgroup *memcg)
 	unsigned long nr = 0;
 
 	rcu_read_lock();
-	css_for_each_child(css, &memcg->css)
-		nr += page_counter_read(&mem_cgroup_from_css(css)->pt.usage);
+	css_for_each_child(css, &memcg->css) {
+		/* what one that was removed has left is uncharged from its parent */
+		if (css->flags & CSS_ONLINE)
+			nr += page_counter_read(&mem_cgroup_from_css(css)->pt.usage);
+	}
 	rcu_read_unlock();
 	return nr;
 }
@@ -111,6 +113,18 @@ static void pt_pressure_init(struct memcg_pt_pass *pass, struct mem_cgroup *memc
 	pass->pieces = pieces;
 }
 
+/*
+ * Nothing was to be had: nothing is offered for a while, and for ever longer; not so
+ * if somebody was only busy, or had tables that were too young.
+ */
+static void pt_shrink_pause(struct memcg_pt *pt, struct memcg_pt_pass *pass)
+{
+	if (pass->again)
+		WRITE_ONCE(pt->pause_pressure.retry, jiffies + MEMCG_PT_VISIT_DELAY);
+	else
+		memcg_pt_back_off(&pt->pause_pressure, pass->wasted_ns);
+}
+
 static unsigned long pt_shrink_scan(struct shrinker *shrinker,
 				    struct shrink_control *sc)
 {
@@ -126,7 +140,9 @@ static unsigned long pt_shrink_scan(struct shrinker *shrinker,
 	sc->nr_scanned = max(pass.nr_scanned, pass.nr_freed);
 	mm_account_reclaimed_pages(pass.nr_freed);
 	WRITE_ONCE(pt->pressure_freed, READ_ONCE(pt->pressure_freed) + pass.nr_freed);
-	if (!pass.pieces || pass.nr_freed >= pass.nr) {
+	if (fatal_signal_pending(current))
+		return pass.nr_freed ?: SHRINK_STOP;	/* no lap at all */
+	if (!pass.pieces || pass.nr_counted >= pass.nr) {
 		/* the last one may have more: it is visited again */
 		WRITE_ONCE(pt->pressure_pos, max(pass.visited, pass.skip + 2) - 1);
 		return pass.nr_freed;
@@ -136,26 +152,38 @@ static unsigned long pt_shrink_scan(struct shrinker *shrinker,
 	WRITE_ONCE(pt->pressure_pos, 0);
 	WRITE_ONCE(pt->pressure_freed, 0);
 	if (vain) {
-		memcg_pt_back_off(&pt->pause_pressure, pass.wasted_ns);
+		pt_shrink_pause(pt, &pass);
 		return SHRINK_STOP;
 	}
 	memcg_pt_pause_end(&pt->pause_pressure);
 	return pass.nr_freed;
 }
 
-/* Returns the number of tables that are free, or on their way, for @memcg */
+/*
+ * Returns the number of tables that were freed for @memcg.  None if RCU does not come
+ * to an end: that must not put off a kill for ever.
+ */
 static unsigned long pt_reclaim_before_oom(struct mem_cgroup *memcg)
 {
 	unsigned long in_flight = memcg_pt_in_flight(memcg);
 	struct memcg_pt_pass pass;
+	unsigned int visits = 0;
 
-	pt_pressure_init(&pass, memcg, PT_OOM_ENOUGH, PT_OOM_PIECES);
-	if (current->mm)
-		memcg_pt_walk_mm(&pass, current->mm);
-	memcg_pt_walk_subtree(&pass);
-	if (pass.nr_freed || in_flight)
-		memcg_pt_wait_freed(memcg, HZ);
-	return pass.nr_freed + in_flight;
+	pt_pressure_init(&pass, memcg, PT_OOM_ENOUGH, UINT_MAX);
+	for (;;) {
+		pass.again = false;
+		if (current->mm)
+			memcg_pt_walk_mm(&pass, current->mm);
+		memcg_pt_walk_subtree(&pass);
+		/* nobody is killed for who was busy for a moment */
+		if (pass.nr_counted || in_flight || !pass.again ||
+		    ++visits == MEMCG_PT_VISITS || fatal_signal_pending(current))
+			break;
+		schedule_timeout_killable(MEMCG_PT_VISIT_DELAY);
+	}
+	if (!pass.nr_counted && !in_flight)
+		return 0;
+	return memcg_pt_wait_freed(memcg, HZ) ? pass.nr_counted + in_flight : 0;
 }
 
 /**

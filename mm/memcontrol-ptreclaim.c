@@ -189,9 +189,7 @@ static unsigned long pt_left(struct memcg_pt_pass *pass)
 {
 	unsigned long settled;
 
-	if (pass->pressure)
-		return pass->nr - min(pass->nr, pass->nr_freed);
-	if (pass->request)
+	if (pass->pressure || pass->request)
 		return pass->nr - min(pass->nr, pass->nr_counted);
 	settled = memcg_pt_settled(pass->memcg);
 	return settled - min(settled, pass->target);
@@ -227,6 +225,7 @@ int memcg_pt_piece(struct memcg_pt_pass *pass, struct mm_struct *mm,
 	fc->memcg = root ? NULL : pass->memcg;
 	fc->flags = pass->request ? 0 : FREEPT_OLD;
 	fc->nr_scanned = 0;
+	fc->work = 0;
 	fc->nr_freed = 0;
 	fc->nr_charged = 0;
 	fc->nr_young = 0;
@@ -236,7 +235,7 @@ int memcg_pt_piece(struct memcg_pt_pass *pass, struct mm_struct *mm,
 
 	ret = freept_reclaim_mm(mm, fc);
 
-	pass->wasted_ns += freept_price(fc->scan_ns, fc->nr_scanned, fc->nr_freed);
+	pass->wasted_ns += freept_price(fc->scan_ns, fc->work, fc->nr_freed);
 	pass->nr_scanned += fc->nr_scanned;
 	pass->nr_freed += fc->nr_freed;
 	pass->nr_counted += root ? fc->nr_freed : fc->nr_charged;

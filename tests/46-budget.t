@@ -6,5 +6,5 @@
 # cgoom is the first: the kernel prints but so many OOM kills a second.
 set -eu
 run=$(dirname "$0")/run
-exec "$run" --kernel "${KERNEL:-lean}" cgoom cgspare cglower cgbudget cgmode1 cgfork cgpopulate \
+exec "$run" --kernel "${KERNEL:-lean}" cgoom cgputoff cgspare cglower cgbudget cgmode1 cgfork cgpopulate \
 	"bomb -t one_after_another"

@@ -117,6 +117,29 @@ static inline bool was_killed(int status)
 	return status != -1 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
 }
 
+/* A process with @tables in use, room for @room, and oom_score_adj @adj. */
+#define hog(c, group, tables, room, adj) __hog(_metadata, c, group, tables, room, adj)
+static void __hog(struct __test_metadata *_metadata, struct cg_child *c, const char *group,
+		  long tables, long room, long adj)
+{
+	ASSERT_EQ(0, range_child(c, group, room));
+	if (adj) {
+		ASSERT_EQ(0, set_oom_score_adj(c->pid, adj));
+	}
+	ASSERT_EQ(0, cg_child_do(c, 'f', tables));
+}
+
+/* The child is dead by SIGKILL, or will be in a moment. */
+#define dies(c) __dies(_metadata, c)
+static void __dies(struct __test_metadata *_metadata, struct cg_child *c)
+{
+	int status = cg_child_status(c, SOON_MS);
+
+	EXPECT_TRUE(was_killed(status)) {
+		TH_LOG("wait status 0x%x", status);
+	}
+}
+
 /* True if @c still lives and answers for its pages. */
 #define child_is_well(c, live) __child_is_well(_metadata, c, live)
 static inline void __child_is_well(struct __test_metadata *_metadata, struct cg_child *c,

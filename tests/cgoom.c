@@ -2,12 +2,12 @@
 /*
  * The last resort of memory.pt.max: who is killed when tables in use are over
  * the limit, that it is one at a time, what is counted and what the log says.
- * Where nobody is to be killed: see cgspare.c.
+ * Where nobody is to be killed: see cgspare.c;
+ * where that has to wait: cgputoff.c.
  *
  * A hog keeps one page in each of its tables: nothing can be freed.
  */
 #include "cgbudget.h"
-#include "cghold.h"
 
 #define LIMIT	1024L
 
@@ -35,30 +35,6 @@ FIXTURE_TEARDOWN(oom)
 	cg_child_end(&self->outside);
 	close(self->log);
 	teardown_groups();
-}
-
-/* A process with @tables in use, room for @room, and oom_score_adj @adj. */
-#define hog(c, group, tables, room, adj) __hog(_metadata, c, group, tables, room, adj)
-static void __hog(struct __test_metadata *_metadata, struct cg_child *c, const char *group,
-		  long tables, long room, long adj)
-{
-	c->extra = oom_orders;
-	ASSERT_EQ(0, range_child(c, group, room));
-	if (adj) {
-		ASSERT_EQ(0, set_oom_score_adj(c->pid, adj));
-	}
-	ASSERT_EQ(0, cg_child_do(c, 'f', tables));
-}
-
-/* The child is dead by SIGKILL, or will be in a moment. */
-#define dies(c) __dies(_metadata, c)
-static void __dies(struct __test_metadata *_metadata, struct cg_child *c)
-{
-	int status = cg_child_status(c, SOON_MS);
-
-	EXPECT_TRUE(was_killed(status)) {
-		TH_LOG("wait status 0x%x", status);
-	}
 }
 
 /*
@@ -351,7 +327,41 @@ static long vfork_and_fill(struct cg_child *c)
 	return pid < 0 ? -errno : 0;
 }
 
-/* B: with @n threads. G: by a thread whose leader has gone. V: by a vforked child. */
+static atomic_bool has_moved;
+
+static void *fill_when_moved(void *arg)
+{
+	struct cg_child *c = arg;
+
+	while (!has_moved)
+		nap_ms(1);
+	fill(c->at, c->tables * TABLE_SPAN, TABLE_SPAN, 1);
+	return NULL;
+}
+
+/* By a thread, while a vforked child waits for ever in another cgroup. */
+static long fill_beside_vforked(struct cg_child *c)
+{
+	pthread_t thread;
+	pid_t pid;
+
+	if (pthread_create(&thread, NULL, fill_when_moved, c))
+		return -EAGAIN;
+	pid = vfork();
+	if (!pid) {
+		if (cg_enter(GROUP_A, 0))
+			_exit(1);
+		has_moved = true;
+		for (;;)
+			pause();
+	}
+	return -errno;
+}
+
+/*
+ * B: with @n threads. G: by a thread whose leader has gone. V: by a vforked child.
+ * W: by a thread beside one.
+ */
 static long oom_orders(struct cg_child *c, struct cg_order *o)
 {
 	pthread_t thread;
@@ -366,6 +376,8 @@ static long oom_orders(struct cg_child *c, struct cg_order *o)
 		return 0;
 	case 'V':
 		return vfork_and_fill(c);
+	case 'W':
+		return fill_beside_vforked(c);
 	}
 	return range_orders(c, o);
 }
@@ -410,6 +422,7 @@ TEST_F(kind, dies)
 {
 	ASSERT_EQ(0, pt_limit(GROUP_A, PT_MAX, TABLE_BYTES(LIMIT)));
 	hog(&self->small, GROUP_A, 300, 300, 0);
+	self->hog.extra = oom_orders;
 	hog(&self->hog, GROUP_A, 1, 16000, 0);
 	ASSERT_EQ(0, cg_child_tell(&self->hog, variant->order, variant->n));
 	dies(&self->hog);
@@ -466,29 +479,20 @@ TEST_F(oom, four_grow_one_stays)
 }
 
 /*
- * A neighbour whose mmap lock is taken for minutes cannot be looked at. After
- * three visits it has been, or it would save everybody from the limit.
+ * The tables of a process are those of its vforked child as well, which waits in a
+ * cgroup that is looked at first: still they are tables of somebody who can be killed.
  */
-TEST_F(oom, beside_a_busy_lock)
+TEST_F(oom, vforked_child_elsewhere)
 {
 	struct cg_child *c = &self->child[0];
-	struct holder h = { 0 };
-	int status;
 
-	hog(c, GROUP_A, 1, 20000, 0);
-	ASSERT_EQ(0, hold_start(&h, GROUP_A, 100));
-	ASSERT_EQ(0, cg_child_do(&h.c, 'f', 100));
-	ASSERT_EQ(0, cg_child_do(&h.c, 'e', 100));
-	ASSERT_EQ(0, hold_lock(&h));
-	ASSERT_EQ(0, pt_limit(GROUP_A, PT_MAX, TABLE_BYTES(3 * LIMIT)));
-	ASSERT_EQ(0, cg_child_tell(c, 'f', 20000));
-	status = cg_child_status(c, SOON_MS);
-	EXPECT_TRUE(is_alive(h.c.pid));
-	hold_end(&h);
-	EXPECT_TRUE(was_killed(status)) {
-		TH_LOG("wait status 0x%x", status);
-	}
-	EXPECT_EQ(1, pt_event(GROUP_A, "oom_kill", false));
+	ASSERT_EQ(0, pt_limit(TOP, PT_MAX, TABLE_BYTES(LIMIT)));
+	c->extra = oom_orders;
+	hog(c, GROUP_B, 1, 16000, 0);
+	ASSERT_EQ(0, cg_child_tell(c, 'W', 0));
+	dies(c);
+	note("limit %ld tables, peak %ld", LIMIT, pt_peak(TOP) / 4096);
+	EXPECT_GE(TABLE_BYTES(LIMIT + 2 * TASK_OVER + BLUR), pt_peak(TOP));
 }
 
 static void spin(void)

@@ -36,7 +36,8 @@ struct memcg_pt_pause {
 	unsigned long retry;
 	unsigned long earliest;
 	unsigned int delay;
-	unsigned long usage;	/* when the pause began */
+	int nr_unmaps;		/* pt.nr_unmaps when nothing was found */
+	unsigned long upto;	/* usage from which on an attempt is made all the same */
 };
 
 /* What a memory cgroup knows of its page tables */
@@ -70,6 +71,8 @@ struct memcg_pt {
 
 	/* Killed over memory.pt.max, with tables yet; under budget_lock */
 	struct mm_struct *victim;
+	/* Since when a kill is put off, or 0: the victim is busy; under budget_lock */
+	unsigned long busy_since;
 
 	bool limited;		/* has a budget: under pt_limits_lock */
 	bool warned;		/* that no kill can help: once */
@@ -96,7 +99,7 @@ void memcg_pt_unlinked(struct mem_cgroup *memcg, unsigned int nr);
 void memcg_pt_freed(struct mem_cgroup *memcg, unsigned int nr);
 void memcg_pt_freed_wake(void);
 
-void __memcg_pt_return_to_user(void);
+bool __memcg_pt_return_to_user(void);
 bool __memcg_pt_asked(struct mm_struct *mm);
 void __memcg_pt_unmapped(struct mm_struct *mm);
 bool __memcg_pt_fork_stops(void);
@@ -117,11 +120,11 @@ static inline void memcg_pt_task_init(struct task_struct *p)
  * memcg_pt_return_to_user - enforce the budgets that current has gone over
  *
  * Context: Task work, on return to user space: no locks are held.
+ * Return: true if it took a hold of an mmap lock or more: enough for one return.
  */
-static inline void memcg_pt_return_to_user(void)
+static inline bool memcg_pt_return_to_user(void)
 {
-	if (unlikely(current->memcg_pt_pending))
-		__memcg_pt_return_to_user();
+	return unlikely(current->memcg_pt_pending) && __memcg_pt_return_to_user();
 }
 
 /**
@@ -213,7 +216,7 @@ static inline void memcg_pt_freed_wake(void) { }
 static inline bool memcg_pt_budgets_exist(void) { return false; }
 static inline bool memcg_pt_reclaim_before_oom(struct mem_cgroup *memcg) { return false; }
 static inline void memcg_pt_task_init(struct task_struct *p) { }
-static inline void memcg_pt_return_to_user(void) { }
+static inline bool memcg_pt_return_to_user(void) { return false; }
 static inline bool memcg_pt_asked(struct mm_struct *mm) { return false; }
 static inline void memcg_pt_unmapped(struct mm_struct *mm) { }
 static inline bool memcg_pt_fork_stops(bool needs_table) { return false; }

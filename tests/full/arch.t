@@ -36,7 +36,7 @@ TOUCHED = """mm/memory.o mm/mremap.o mm/filemap.o mm/pgtable-generic.o mm/page_v
 	mm/oom_kill.o mm/memcontrol.o kernel/cgroup/cgroup.o kernel/fork.o kernel/exit.o
 	kernel/sys.o kernel/sched/core.o fs/proc/task_mmu.o"""
 OURS = """mm/freept.o mm/freept_vma.o mm/freept_hints.o mm/freept_scan.o mm/freept_user.o
-	mm/memcontrol-ptfree.o mm/memcontrol-ptbudget.o mm/memcontrol-ptoom.o
+	mm/memcontrol-ptfree.o mm/memcontrol-ptbudget.o mm/memcontrol-ptpause.o mm/memcontrol-ptoom.o
 	mm/memcontrol-ptreclaim.o mm/memcontrol-ptpressure.o"""
 OTHERS = {
 	"i386": dict(more="mm/userfaultfd.o mm/khugepaged.o mm/huge_memory.o arch/x86/mm/ ",

@@ -19,7 +19,7 @@ result() {	# result STATUS TEXT
 
 # What the patches change, and those who use the headers that they change most
 engine="mm/freept.o mm/freept_vma.o mm/freept_hints.o mm/freept_scan.o mm/freept_user.o"
-budgets="mm/memcontrol-ptfree.o mm/memcontrol-ptbudget.o mm/memcontrol-ptoom.o
+budgets="mm/memcontrol-ptfree.o mm/memcontrol-ptbudget.o mm/memcontrol-ptpause.o mm/memcontrol-ptoom.o
 	mm/memcontrol-ptreclaim.o mm/memcontrol-ptpressure.o mm/memcontrol.o"
 always="mm/memory.o mm/mremap.o mm/filemap.o mm/pgtable-generic.o mm/userfaultfd.o
 	mm/page_vma_mapped.o mm/vmscan.o mm/vmstat.o mm/madvise.o mm/mmap.o mm/rmap.o
