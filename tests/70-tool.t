@@ -67,6 +67,33 @@ def build():
 			"-static", "-o", f"{OUT}/{name}", f"tests/tool/{name}.c", "-lutil")
 
 
+def hostile_names():
+	"""Whoever may make a cgroup chooses its name, and root presses TAB."""
+	root = os.path.join(OUT, "completion")
+	shutil.rmtree(root, ignore_errors=True)
+	names = ["x$(touch ran).service", "x`touch ran`.slice", "x y.service", "x;touch ran",
+		 "x*", "x'\\", "other.service"]
+	for name in names:
+		os.makedirs(os.path.join(root, "top", name))
+	script = """
+		. "$1"/tools/cgroup/ptfree.bash
+		_ptfree_root() { echo "$PWD"; }
+		COMP_WORDS=(ptfree survey "$2") COMP_CWORD=2 COMPREPLY=() && _ptfree
+		for word in "${COMPREPLY[@]}"; do
+			eval "set -- $word"	# as the shell does with the finished line
+			[ $# = 1 ] && printf '%s\\n' "$1"
+		done"""
+	for typed, want in (("x", [n for n in names if n.endswith((".service", ".slice")) and n[0] == "x"]),
+			    ("top/x", ["top/" + n for n in names if n[0] == "x"]),
+			    (root + "/top/x\\ ", [root + "/top/x y.service"]),
+			    ("top/x\\$", ["top/" + names[0]])):
+		p = subprocess.run(["bash", "-c", script, "bash", TOP, typed], cwd=root, text=True,
+				   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+		result(sorted(p.stdout.splitlines()) == sorted(want),
+		       f"the completion offers odd names after {typed.replace(root, '')!r}", p.stdout)
+	result(os.listdir(root) == ["top"], "and runs nothing that is in them", os.listdir(root))
+
+
 def static_checks():
 	command("cppcheck", "cppcheck", "--quiet", "--error-exitcode=1", "--std=c11",
 		"--enable=warning,portability", "--inline-suppr", "-D_GNU_SOURCE",
@@ -91,6 +118,7 @@ def static_checks():
 		[ "${COMPREPLY[*]}" = reclaim ] || exit 1
 		COMP_WORDS=(ptfree survey --li) COMP_CWORD=2 COMPREPLY=() && _ptfree
 		[ "${COMPREPLY[*]}" = --lines ]""")
+	hostile_names()
 	where = os.path.join(OUT, "installed")
 	shutil.rmtree(where, ignore_errors=True)
 	command("make install", "make", "-s", "-C", SOURCE, f"O={OUT}/cgroup",
