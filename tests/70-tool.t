@@ -216,7 +216,7 @@ def machine(kernel, file, image, *more):
 		if m and m[1] == "value":
 			sent[m[2]] = int(m[3]) if m[3] else None
 		elif m:
-			text = base64.b64decode(m[3]).decode("utf-8")
+			text = base64.b64decode(m[3]).decode("utf-8", "surrogateescape")
 			sent[m[2]] = text
 			if m[1] == "json":
 				p = subprocess.run([sys.executable, "-m", "json.tool"], input=text,
@@ -305,7 +305,7 @@ def metrics_parsed(text):
 	assert text.endswith("\n# EOF\n"), "no # EOF at the end"
 	family = kind = None
 	families, samples = set(), {}
-	for line in text.splitlines()[:-1]:
+	for line in text[:-1].split("\n")[:-1]:
 		words = line.split(" ", 3)
 		if words[:2] == ["#", "TYPE"]:
 			family, kind = words[2:]
@@ -344,6 +344,17 @@ def metrics(sent, patched):
 		assert not any(name == "memcg_pt_events_total" for name, _ in samples)
 
 
+def odd_names(sent):
+	name = "/shop/a\x1b[31mb\x9bc\ufffd9bd\ufffdef\ufffdbf\ufffdbde"
+	(p,) = sent["names"]["processes"]
+	(g,) = sent["names"]["cgroups"]
+	same((p["pid"], p["cgroup"]), (sent["names_pid"], name))
+	same((g["cgroup"], g["processes"], g["mapped"]), (name, 1, p["mapped"]))
+	text = sent["odd_metrics"]
+	text.encode("utf-8")	# a ValueError where it is not
+	assert ("memcg_pt_bytes", f'cgroup="{name}"') in metrics_parsed(text), text
+
+
 def configured(status, problem):
 	units = {u["unit"]: u for u in status["configured"]}
 	same(sorted(units), ["idle.slice", "shop.service"])
@@ -374,6 +385,7 @@ def main():
 			[(False, "/shop/web")]))
 		check("watch --json", watched, sent)
 		check("metrics are OpenMetrics, and true", metrics, sent, True)
+		check("an odd name is the same name everywhere", odd_names, sent)
 		check("status --json", lambda: same(
 			(sent["status"]["available"], sent["status"]["vm.freept"]), (True, 1)))
 		check("status: configured units", configured, sent["units_ptfree"],
@@ -384,6 +396,7 @@ def main():
 		sent = machine("stock", os.environ.get("STOCK", "stock"), image)
 		check("stock: survey", surveyed, sent)
 		check("stock: metrics", metrics, sent, False)
+		check("stock: an odd name is the same name everywhere", odd_names, sent)
 		check("stock: configured units", configured, sent["units_stock"],
 		      "the kernel cannot")
 	print(f"1..{count}", flush=True)
