@@ -67,6 +67,33 @@ def build():
 			"-static", "-o", f"{OUT}/{name}", f"tests/tool/{name}.c", "-lutil")
 
 
+def hostile_names():
+	"""Whoever may make a cgroup chooses its name, and root presses TAB."""
+	root = os.path.join(OUT, "completion")
+	shutil.rmtree(root, ignore_errors=True)
+	names = ["x$(touch ran).service", "x`touch ran`.slice", "x y.service", "x;touch ran",
+		 "x*", "x'\\", "other.service"]
+	for name in names:
+		os.makedirs(os.path.join(root, "top", name))
+	script = """
+		. "$1"/tools/cgroup/ptfree.bash
+		_ptfree_root() { echo "$PWD"; }
+		COMP_WORDS=(ptfree survey "$2") COMP_CWORD=2 COMPREPLY=() && _ptfree
+		for word in "${COMPREPLY[@]}"; do
+			eval "set -- $word"	# as the shell does with the finished line
+			[ $# = 1 ] && printf '%s\\n' "$1"
+		done"""
+	for typed, want in (("x", [n for n in names if n.endswith((".service", ".slice")) and n[0] == "x"]),
+			    ("top/x", ["top/" + n for n in names if n[0] == "x"]),
+			    (root + "/top/x\\ ", [root + "/top/x y.service"]),
+			    ("top/x\\$", ["top/" + names[0]])):
+		p = subprocess.run(["bash", "-c", script, "bash", TOP, typed], cwd=root, text=True,
+				   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+		result(sorted(p.stdout.splitlines()) == sorted(want),
+		       f"the completion offers odd names after {typed.replace(root, '')!r}", p.stdout)
+	result(os.listdir(root) == ["top"], "and runs nothing that is in them", os.listdir(root))
+
+
 def static_checks():
 	command("cppcheck", "cppcheck", "--quiet", "--error-exitcode=1", "--std=c11",
 		"--enable=warning,portability", "--inline-suppr", "-D_GNU_SOURCE",
@@ -91,6 +118,7 @@ def static_checks():
 		[ "${COMPREPLY[*]}" = reclaim ] || exit 1
 		COMP_WORDS=(ptfree survey --li) COMP_CWORD=2 COMPREPLY=() && _ptfree
 		[ "${COMPREPLY[*]}" = --lines ]""")
+	hostile_names()
 	where = os.path.join(OUT, "installed")
 	shutil.rmtree(where, ignore_errors=True)
 	command("make install", "make", "-s", "-C", SOURCE, f"O={OUT}/cgroup",
@@ -188,7 +216,7 @@ def machine(kernel, file, image, *more):
 		if m and m[1] == "value":
 			sent[m[2]] = int(m[3]) if m[3] else None
 		elif m:
-			text = base64.b64decode(m[3]).decode("utf-8")
+			text = base64.b64decode(m[3]).decode("utf-8", "surrogateescape")
 			sent[m[2]] = text
 			if m[1] == "json":
 				p = subprocess.run([sys.executable, "-m", "json.tool"], input=text,
@@ -277,7 +305,7 @@ def metrics_parsed(text):
 	assert text.endswith("\n# EOF\n"), "no # EOF at the end"
 	family = kind = None
 	families, samples = set(), {}
-	for line in text.splitlines()[:-1]:
+	for line in text[:-1].split("\n")[:-1]:
 		words = line.split(" ", 3)
 		if words[:2] == ["#", "TYPE"]:
 			family, kind = words[2:]
@@ -316,6 +344,17 @@ def metrics(sent, patched):
 		assert not any(name == "memcg_pt_events_total" for name, _ in samples)
 
 
+def odd_names(sent):
+	name = "/shop/a\x1b[31mb\x9bc\ufffd9bd\ufffdef\ufffdbf\ufffdbde"
+	(p,) = sent["names"]["processes"]
+	(g,) = sent["names"]["cgroups"]
+	same((p["pid"], p["cgroup"]), (sent["names_pid"], name))
+	same((g["cgroup"], g["processes"], g["mapped"]), (name, 1, p["mapped"]))
+	text = sent["odd_metrics"]
+	text.encode("utf-8")	# a ValueError where it is not
+	assert ("memcg_pt_bytes", f'cgroup="{name}"') in metrics_parsed(text), text
+
+
 def configured(status, problem):
 	units = {u["unit"]: u for u in status["configured"]}
 	same(sorted(units), ["idle.slice", "shop.service"])
@@ -346,6 +385,7 @@ def main():
 			[(False, "/shop/web")]))
 		check("watch --json", watched, sent)
 		check("metrics are OpenMetrics, and true", metrics, sent, True)
+		check("an odd name is the same name everywhere", odd_names, sent)
 		check("status --json", lambda: same(
 			(sent["status"]["available"], sent["status"]["vm.freept"]), (True, 1)))
 		check("status: configured units", configured, sent["units_ptfree"],
@@ -356,6 +396,7 @@ def main():
 		sent = machine("stock", os.environ.get("STOCK", "stock"), image)
 		check("stock: survey", surveyed, sent)
 		check("stock: metrics", metrics, sent, False)
+		check("stock: an odd name is the same name everywhere", odd_names, sent)
 		check("stock: configured units", configured, sent["units_stock"],
 		      "the kernel cannot")
 	print(f"1..{count}", flush=True)

@@ -321,6 +321,31 @@ metrics_test() {
 	rmdir "$cg/shop/od\"d\\name"
 }
 
+# Control characters, as ASCII, as UTF-8 and as a byte that is not UTF-8: \033[31m,
+# U+009B, \233; and U+FFFD, which stands for such bytes elsewhere.
+names_test() {
+	odd=/shop/$(printf 'a\033[31mb\302\233c\233d\357\277\275e')
+	mkdir "$cg$odd"
+	in_group "$odd" filler 8 1 $work/odd_name
+	until_there $work/odd_name
+	run ptfree survey --json "$odd"
+	ok "survey --json of an odd name" ended 0
+	host json names out
+	value names_pid "$child"
+	run ptfree survey
+	ok "survey shows the name, and nothing of it that a terminal obeys" \
+		is "$(tr -d '\n' <out | tr -cd '\000-\037\177\200-\237' | wc -c)" 0
+	ok "as question marks" is "$(tr -d '\200-\377' <out | grep -c 'shop/a?\[31mb??c?d')" 2
+	run ptfree reclaim "$odd/none"
+	ok "nor do messages" is "$(tr -cd '\033\200-\237' <err | wc -c)" 0
+	ok "which name it" says 'a?[31mb??c?d'
+	run ptfree metrics --cgroup '^/shop/a'
+	host metrics odd_metrics out
+	kill "$child"
+	wait "$child"
+	rmdir "$cg$odd"
+}
+
 units_test() {
 	mkdir -p /etc/systemd/system/shop.service.d /usr/lib/systemd/system \
 		/etc/systemd/system/job@.service.d $cg/system.slice/shop.service \
@@ -396,6 +421,7 @@ ptfree)
 	echo 1 >/proc/sys/vm/freept
 	watch_test
 	metrics_test
+	names_test
 	units_test
 	units_in_force
 	;;
@@ -412,6 +438,7 @@ stock)
 	run screen 24x80 wait:TABLES wait:filler key:q exit:0 -- ptfree top
 	ok "top" ended 0
 	metrics_test
+	names_test
 	units_test
 	;;
 off)

@@ -131,6 +131,7 @@ static int compare_name(const struct holder *a, const struct holder *b)
 static void text_cgroup(const struct holder *e, char *buf, size_t len)
 {
 	snprintf(buf, len, "%s", e->cgroup ? e->cgroup : "-");
+	printable(buf);
 }
 
 static int compare_cgroup(const struct holder *a, const struct holder *b)

@@ -3,23 +3,15 @@
  * What libjansson leaves to its users: names that are not UTF-8, and our sizes
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "ptfree.h"
 
 /* The kernel takes any bytes as a name, JSON takes UTF-8. */
 json_t *json_text(const char *s)
 {
-	json_t *text = json_string(s);
-	char *copy, *p;
+	char *copy = utf8_copy(s);
+	json_t *text = json_string(copy);
 
-	if (text)
-		return text;
-	copy = xstrdup(s);
-	for (p = copy; *p; p++)
-		if ((unsigned char)*p >= 0x80)
-			*p = '?';
-	text = json_string(copy);
 	free(copy);
 	return text;
 }

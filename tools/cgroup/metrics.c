@@ -24,10 +24,15 @@ static void head(FILE *out, const struct family *f)
 	fprintf(out, "# HELP %s %s\n", f->name, f->help);
 }
 
-/* A label's value: three characters have to be escaped, the rest is UTF-8. */
-static void label(FILE *out, const char *value)
+/*
+ * A label's value: UTF-8, three characters of which have to be escaped. One that
+ * is not, or two that are the same, and the node exporter takes nothing at all.
+ */
+static void label(FILE *out, const char *name)
 {
-	for (; *value; value++) {
+	char *copy = utf8_copy(name), *value;
+
+	for (value = copy; *value; value++) {
 		if (*value == '\n')
 			fputs("\\n", out);
 		else if (*value == '"' || *value == '\\')
@@ -35,6 +40,7 @@ static void label(FILE *out, const char *value)
 		else
 			fputc(*value, out);
 	}
+	free(copy);
 }
 
 static void sample(FILE *out, const char *name, const char *cgroup, const char *event,

@@ -62,7 +62,6 @@ static char *status_name(const char *status)
 	char *copy = xstrdup(name);
 
 	copy[len] = 0;
-	printable(copy);
 	return copy;
 }
 
@@ -128,8 +127,6 @@ static bool read_one(pid_t pid, struct holder *e)
 	e->name = status_name(status);
 	e->start = start_time(pid);
 	e->cgroup = proc_cgroup(pid);
-	if (e->cgroup)
-		printable(e->cgroup);
 	hugetlb = key_value(status, "HugetlbPages");
 	e->hugetlb = hugetlb && hugetlb != UNKNOWN;
 	free(status);

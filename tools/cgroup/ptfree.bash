@@ -2,16 +2,41 @@
 # shellcheck shell=bash
 # Completion of ptfree(8)
 
+_ptfree_root()
+{
+	awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts
+}
+
+# One a line, which is safe: the kernel takes no newline in the name of a cgroup.
 _ptfree_targets()
 {
-	local root
-	root=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)
+	local root name dir=
+	root=$(_ptfree_root)
+	[[ -n $root ]] || return
 	# running units by name; cgroups by path, a level at a time
 	find "$root" -mindepth 1 -type d \( -name '*.service' -o -name '*.slice' -o -name '*.scope' \) \
 		-printf '%f\n' 2>/dev/null
-	if [[ -n $root ]]; then
-		(cd "$root" && compgen -d -- "$1")
-	fi
+	[[ $1 != */* ]] || dir=${1%/*}/
+	# as it is typed, the path may be quoted
+	dir=${dir//\\/}
+	find "$root/${dir#"$root"}" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' 2>/dev/null |
+	while IFS= read -r name; do
+		printf '%s\n' "$dir$name"
+	done
+}
+
+# Names on standard input that begin with $1 become COMPREPLY. They come from
+# whoever may make a cgroup, and root presses TAB: they are never expanded, as
+# compgen -W does with its words, and quoted where they are put into the line.
+_ptfree_offer()
+{
+	local name quoted
+	while IFS= read -r name; do
+		printf -v quoted %q "$name"
+		if [[ $name == "$1"* || $quoted == "$1"* ]]; then
+			COMPREPLY+=("$quoted")
+		fi
+	done
 }
 
 _ptfree()
@@ -33,6 +58,7 @@ _ptfree()
 		fi
 		;;
 	-o | --output)
+		compopt -o filenames 2>/dev/null	# readline quotes them
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
@@ -59,7 +85,7 @@ _ptfree()
 	fi
 	case ${COMP_WORDS[1]} in
 	survey | set | reclaim | watch)
-		mapfile -t COMPREPLY < <(compgen -W "$(_ptfree_targets "$cur")" -- "$cur")
+		_ptfree_offer "$cur" < <(_ptfree_targets "$cur")
 		;;
 	esac
 }

@@ -47,6 +47,8 @@ int parse_size(const char *text, uint64_t *bytes);
 bool looks_like_size(const char *text);
 const char *format_size(uint64_t bytes, char buf[16]);
 void printable(char *text);
+char *printable_copy(const char *text);
+char *utf8_copy(const char *text);
 unsigned long parse_count(const char *what, const char *text, unsigned long max);
 double parse_seconds(const char *what, const char *text, double min);
 double now_seconds(void);

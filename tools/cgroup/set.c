@@ -79,8 +79,11 @@ static int set_one(const char *target, const char *cgroup, bool user_bus, const 
 			"file", json_text(file), "before", json_bytes(before),
 			"after", json_bytes(after), "tables", json_bytes(held(cgroup))));
 	} else {
-		printf("%s: %s %s (was %s), holds %s\n", target, file, format_size(after, is),
+		char *name = printable_copy(target);
+
+		printf("%s: %s %s (was %s), holds %s\n", name, file, format_size(after, is),
 		       format_size(before, was), format_size(held(cgroup), now));
+		free(name);
 	}
 	free(path);
 	free(text);
@@ -201,8 +204,11 @@ static int reclaim_one(const char *target, const char *cgroup, uint64_t bytes, j
 			"before", json_bytes(before), "after", json_bytes(after),
 			"freed", json_bytes(freed), "enough", !err));
 	} else if (code != CODE_FEATURE && code != CODE_SYSTEM) {
-		printf("%s: freed %s, page tables %s -> %s\n", target, format_size(freed, f),
+		char *name = printable_copy(target);
+
+		printf("%s: freed %s, page tables %s -> %s\n", name, format_size(freed, f),
 		       format_size(before, b), format_size(after, a));
+		free(name);
 	}
 	free(path);
 	free(text);

@@ -70,6 +70,7 @@ static void print_text(const struct feature *f, const char *release,
 	printf("state:       %s\n", f->reason ? f->reason : "budgets work");
 
 	for (i = 0; i < nr; i++) {
+		char *unit = printable_copy(b[i].unit), *file = printable_copy(b[i].file);
 		const char *why = missing(&b[i], f);
 
 		if (first)
@@ -77,22 +78,24 @@ static void print_text(const struct feature *f, const char *release,
 		first = false;
 		printf("%-12s %8s %8s  %s: %s= (%s)%s%s\n", state(&b[i], f),
 		       format_size(b[i].bytes, want), format_size(b[i].in_force, now),
-		       b[i].unit, b[i].key, b[i].file, why ? ": " : "", why ? why : "");
+		       unit, b[i].key, file, why ? ": " : "", why ? why : "");
+		free(unit);
+		free(file);
 	}
 	first = true;
 	for (i = 0; i < groups->nr; i++) {
 		const struct holder *e = &groups->e[i];
-		char line[4096];
+		char *name;
 
 		if (!has_limit(e))
 			continue;
 		if (first)
 			printf("\n%8s %8s %8s  %s\n", "TABLES", "HIGH", "MAX", "CGROUP");
 		first = false;
-		snprintf(line, sizeof(line), "%s", e->name);
-		printable(line);
+		name = printable_copy(e->name);
 		printf("%8s %8s %8s  %s\n", format_size(e->tables, usage),
-		       format_size(e->high, high), format_size(e->max, max), line);
+		       format_size(e->high, high), format_size(e->max, max), name);
+		free(name);
 	}
 }
 

@@ -13,12 +13,19 @@
 
 #include "ptfree.h"
 
+/* Names are quoted in messages too. */
 static void message(const char *fmt, va_list args)
 {
+	char *text;
+
 	fflush(stdout);
-	fputs("ptfree: ", stderr);
-	vfprintf(stderr, fmt, args);
-	fputc('\n', stderr);
+	if (vasprintf(&text, fmt, args) < 0) {
+		fputs("ptfree: out of memory\n", stderr);
+		return;
+	}
+	printable(text);
+	fprintf(stderr, "ptfree: %s\n", text);
+	free(text);
 }
 
 void die(int code, const char *fmt, ...)
@@ -262,12 +269,84 @@ const char *format_size(uint64_t bytes, char buf[16])
 	return buf;
 }
 
-/* Names come from anybody: nothing in them may reach the terminal as a command. */
+/*
+ * How many bytes the character at @s takes; 0 if that is not UTF-8: not a whole
+ * character, not the shortest way to write it, or not one at all.
+ */
+static size_t utf8_length(const char *s)
+{
+	const unsigned char *p = (const unsigned char *)s;
+	unsigned int c = *p, least;
+	size_t len, i;
+
+	if (c < 0x80)
+		return 1;
+	if (c < 0xc2 || c > 0xf4)
+		return 0;
+	len = c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+	least = len == 2 ? 0x80 : len == 3 ? 0x800 : 0x10000;
+	c &= 0x7f >> len;
+	for (i = 1; i < len; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (p[i] & 0x3f);
+	}
+	return c < least || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : len;
+}
+
+/*
+ * Names come from anybody: nothing in them may reach the terminal as a command.
+ * These are the control characters of ASCII and U+0080 to U+009F; the latter as
+ * bytes, too, which are not UTF-8 then.
+ */
 void printable(char *text)
 {
-	for (; *text; text++)
-		if ((unsigned char)*text < ' ' || *text == 0x7f)
+	size_t len;
+
+	for (; *text; text += len) {
+		unsigned char c = *text;
+
+		len = utf8_length(text);
+		if (!len || c < ' ' || c == 0x7f)
 			*text = '?';
+		else if (c == 0xc2 && (unsigned char)text[1] < 0xa0)
+			text[0] = text[1] = '?';
+		len = len ?: 1;
+	}
+}
+
+/* A copy of a name, to be printed */
+char *printable_copy(const char *text)
+{
+	char *copy = xstrdup(text);
+
+	printable(copy);
+	return copy;
+}
+
+/*
+ * A copy of a name for formats that are UTF-8. The kernel takes any bytes; those
+ * that are none become U+FFFD and two digits, as does U+FFFD itself, so that two
+ * names never become the same.
+ */
+char *utf8_copy(const char *text)
+{
+	static const char mark[] = "\xef\xbf\xbd";
+	char *copy = xrealloc(NULL, 5 * strlen(text) + 1), *to = copy;
+
+	while (*text) {
+		size_t len = utf8_length(text);
+
+		if (len && strncmp(text, mark, 3)) {
+			memcpy(to, text, len);
+			to += len;
+			text += len;
+		} else {
+			to += sprintf(to, "%s%02x", mark, (unsigned char)*text++);
+		}
+	}
+	*to = 0;
+	return copy;
 }
 
 unsigned long parse_count(const char *what, const char *text, unsigned long max)

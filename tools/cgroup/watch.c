@@ -70,7 +70,7 @@ static void line(struct watcher *w, const char *cgroup, const char *event,
 		 uint64_t more, uint64_t total)
 {
 	time_t now = time(NULL);
-	char stamp[64], name[4096];
+	char stamp[64], *name;
 
 	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S%z", localtime(&now));
 	if (w->json) {
@@ -79,10 +79,10 @@ static void line(struct watcher *w, const char *cgroup, const char *event,
 				     "count", (json_int_t)more, "total", (json_int_t)total),
 			   false);
 	} else {
-		snprintf(name, sizeof(name), "%s", cgroup);
-		printable(name);
+		name = printable_copy(cgroup);
 		printf("%s %s %s +%llu (%llu)\n", stamp, name, event,
 		       (unsigned long long)more, (unsigned long long)total);
+		free(name);
 	}
 	finish_output();
 	if (w->left && !--w->left)
