@@ -114,6 +114,8 @@ case $step in
 	ok "and of those of the kernel one" one_kernel
 	ok "dpkg finds nothing missing" is "" dpkg --audit
 	ok "the kernel is the default" default_is "gnulinux-advanced-[^>]*>gnulinux-[0-9.]*-ptfree.*"
+	ok "others than grub-mkconfig can read the file that says so" is "0" \
+		sh -ec 'GRUB_DEFAULT=0; . /etc/default/grub.d/ptfree.cfg; echo "$GRUB_DEFAULT"'
 	boot_again command_no 3
 	;;
 2)
