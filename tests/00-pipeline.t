@@ -98,6 +98,20 @@ parts_say_needs() {
 }
 ok "each part of check-full names what it needs" parts_say_needs
 
+# ---- documents -------------------------------------------------------------
+# Every document of ours stands in the index of its folder.
+in_an_index() {
+	for doc in $(cd "$top" && find Documentation -name '*.rst'); do
+		name=${doc##*/}
+		awk -v file="+++ b/${doc%/*}/index.rst" -v name="${name%.rst}" '
+			/^\+\+\+ / { on = $0 == file }
+			on && $0 ~ "^\\+ +" name "$" { found = 1 }
+			END { exit !found }' "$top"/patches/linux-6.12/*.patch ||
+			{ echo "$doc stands in no index"; return 1; }
+	done
+}
+ok "each document stands in the index of its folder" in_an_index
+
 # ---- a small tree of our own as the source ---------------------------------
 src=$work/src
 fresh_source() {
