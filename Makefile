@@ -86,8 +86,7 @@ check: deps-vm ## build what is needed and run every test in the virtual machine
 	@prove --verbose --timer --failures $(TESTS)
 
 .PHONY: check-full
-check-full: deps-build ## the long parts of the proof, one at a time: PART=configs; verdicts go to tests/RESULTS.md
-	@scripts/deps check series
+check-full: ## the long parts of the proof, one at a time: PART=configs; verdicts go to tests/RESULTS.md
 	@scripts/check-full $(PART)
 
 .PHONY: bench

@@ -63,6 +63,55 @@ ok "make help lists every target" help_is_complete
 ok "make without a target is make help" \
 	sh -c 'make -s -C "$1" | cmp - "$2"' - "$top" "$work/help"
 
+# ---- make check-full --------------------------------------------------------
+# A part names what it needs, and what it runs needs no more than that.
+parts_say_needs() {
+	for part in "$top"/tests/full/*.t; do
+		needs=" $(sed -n 's/^# needs: //p' "$part") "
+		run=$(cat "$part")
+		case $run in
+		*76-kernel-package.t*)	run="$run run-debian disk scripts/deb" ;;
+		esac
+		wants=build
+		case $run in
+		*tests/run*|*run-debian*|*selftests-cgroup*|*"scripts/vm"*) wants="$wants vm" ;;
+		esac
+		case $run in *run-debian*) wants="$wants image" ;; esac
+		case $run in *scripts/deb*) wants="$wants deb tools disk" ;; esac
+		case $run in *"tree series"*) wants="$wants series" ;; esac
+		case $run in *KERNEL:-lean*) wants="$wants lean" ;; esac
+		case $run in *STOCK:-stock*|*selftests-cgroup*) wants="$wants stock" ;; esac
+		case $run in *build/systemd/root*) wants="$wants installed" ;; esac
+		for word in $wants; do
+			case $needs in
+			*" $word "*) ;;
+			*) echo "${part##*/}: $word is not among what it needs:$needs"; return 1 ;;
+			esac
+		done
+		for word in $needs; do
+			case $word in lean|stock|installed) continue ;; esac
+			sed -n 's/^# deps SET/tree/; /^	[a-z |]*)$/p' "$top/scripts/deps" | tr -d '\t)' |
+				tr '|' '\n' | tr -d ' ' | grep -qx "$word" ||
+				{ echo "${part##*/}: nobody knows what $word is"; return 1; }
+		done
+	done
+}
+ok "each part of check-full names what it needs" parts_say_needs
+
+# ---- documents -------------------------------------------------------------
+# Every document of ours stands in the index of its folder.
+in_an_index() {
+	for doc in $(cd "$top" && find Documentation -name '*.rst'); do
+		name=${doc##*/}
+		awk -v file="+++ b/${doc%/*}/index.rst" -v name="${name%.rst}" '
+			/^\+\+\+ / { on = $0 == file }
+			on && $0 ~ "^\\+ +" name "$" { found = 1 }
+			END { exit !found }' "$top"/patches/linux-6.12/*.patch ||
+			{ echo "$doc stands in no index"; return 1; }
+	done
+}
+ok "each document stands in the index of its folder" in_an_index
+
 # ---- a small tree of our own as the source ---------------------------------
 src=$work/src
 fresh_source() {

@@ -5,14 +5,17 @@
 # kept over an upgrade of Debian's kernel, removed. The commands are those that
 # README.md tells between its marks; only the first of them, which builds, is run
 # here: with PACKAGE=lean, which has to be compiled (make check-full PART=deb does
-# that), or without, from what the other tests run.
+# that), or without, from what the other tests run. The package lies where they look
+# for the one of KERNEL=own then, among others that they must not take.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 BUILD=${BUILD:-$top/build}
 export BUILD
 package=${PACKAGE:-test}
+packages=$BUILD/packages
+[ "$package" != test ] || packages=$BUILD/packages-test
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'rm -rf "$work" "$packages"/linux-image-6.12.999-*' EXIT
 trap 'exit 1' INT TERM HUP
 
 n=0 bad=0
@@ -31,7 +34,6 @@ ok() {	# ok TEXT COMMAND...
 one() { [ $# = 1 ] && [ -s "$1" ]; }
 # build: a line from time to time, since it takes minutes
 build() {
-	rm -f "$BUILD"/packages/linux-image-*-ptfree-"$package"_*.deb
 	"$top/scripts/deb" "$package" >"$work/deb" 2>&1 &
 	pid=$!
 	tail --pid=$pid -n +1 -f "$work/deb" | sed -u 's/^/# /' >&3
@@ -48,15 +50,31 @@ right() {
 }
 
 echo "TAP version 13"
+# An image that installs nothing: of another flavour, of which nothing may follow.
+decoy() {
+	name=linux-image-6.12.999-ptfree-$1
+	mkdir -p "$work/decoy/DEBIAN"
+	printf '%s\n' "Package: $name" "Version: 1" "Architecture: amd64" \
+		"Maintainer: nobody <nobody@localhost>" "Description: not to be installed" \
+		>"$work/decoy/DEBIAN/control"
+	dpkg-deb --root-owner-group -Znone -b "$work/decoy" "$2/${name}_1_amd64.deb" \
+		>/dev/null
+}
 exec 3>&1
-mkdir -p "$work/overlay/srv" "$work/overlay/root/build/packages"
+there=$work/overlay/root/build/packages
+mkdir -p "$work/overlay/srv" "$there" "$packages"
 ok "README.md has the commands" right
+decoy "$package" "$packages"
 ok "make deb KERNEL=$package builds a kernel package" build
-ok "there is one" one "$BUILD"/packages/linux-image-*-ptfree-"$package"_*.deb
+ok "there is one, an older one is gone" one "$packages"/linux-image-*-ptfree-"$package"_*.deb
 ok "and one of the tool" "$top/scripts/deb"
 [ $bad = 0 ] || { echo "1..$n"; exit 1; }
-cp "$BUILD"/packages/linux-image-*-ptfree-"$package"_*.deb "$BUILD"/packages/ptfree_*.deb \
-	"$work/overlay/root/build/packages/"
+image=$(echo "$packages"/linux-image-*-ptfree-"$package"_*.deb)
+cp "$image" "$there/$(basename "$image" | sed "s/-ptfree-${package}_/-ptfree-own_/")"
+cp "$BUILD"/packages/ptfree_*.deb "$there/"
+for flavour in cloud lean test; do
+	decoy "$flavour" "$there"
+done
 {
 	"$top/tests/run" --disk server --overlay "$work/overlay" --silence 240 --timeout 1800 \
 		kernel-package.sh || touch "$work/failed"

@@ -55,6 +55,11 @@ running() {	# running PATTERN: the kernel, and what GRUB has loaded
 }
 files() { [ -e $group/init.scope/memory.pt.max ]; }
 default_is() { grep -q "^ *set default=\"$1\"" $cfg || { grep 'set default' $cfg; false; }; }
+one_kernel() {
+	installed=$(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' "linux-image-*-ptfree*" | grep '^ii')
+	echo "$installed"
+	[ "$(echo "$installed" | wc -l)" = 1 ] && case $installed in *6.12.999*) false ;; esac
+}
 packages() { dpkg-query -W -f '${Package}\n' "linux-image-*-ptfree*" 2>/dev/null; }
 
 # What GRUB sorts highest: Debian's kernel as it is there, by another name.
@@ -101,13 +106,16 @@ case $step in
 	ok "Debian's kernel is the default" default_is 0
 	firmware '\001'
 	ok "with Secure Boot the kernel package is not installed, and says why" \
-		says 1 "Secure Boot is on" dpkg -i build/packages/linux-image-*.deb
+		says 1 "Secure Boot is on" dpkg -i build/packages/linux-image-*-own_*.deb
 	ok "nothing of it is left" is "" sh -c "ls /boot /etc/default/grub.d /lib/modules | grep ptfree"
 	umount /sys/firmware
 	dpkg -P "$(packages)" >/dev/null 2>&1
 	ok "the packages can be installed" command_no 2
+	ok "and of those of the kernel one" one_kernel
 	ok "dpkg finds nothing missing" is "" dpkg --audit
 	ok "the kernel is the default" default_is "gnulinux-advanced-[^>]*>gnulinux-[0-9.]*-ptfree.*"
+	ok "others than grub-mkconfig can read the file that says so" is "0" \
+		sh -ec 'GRUB_DEFAULT=0; . /etc/default/grub.d/ptfree.cfg; echo "$GRUB_DEFAULT"'
 	boot_again command_no 3
 	;;
 2)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 # covers: mm include patches/linux-6.12 configs tests/arch
+# needs: build vm arch
 """Other architectures, and another compiler.
 
 arm64, which has the feature: a kernel is cross-built and booted in QEMU, runs the

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # covers: mm include patches/linux-6.12 configs
+# needs: build series
 #
 # The parts of the kernel that the series touches compile without a warning, with
 # the feature on and off and with what it builds upon switched off; our own files

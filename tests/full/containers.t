@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # covers: mm include patches/linux-6.12 configs tests/debian tests/tool
+# needs: build vm image lean stock installed
 #
 # memory.pt.max in containers of crun, runc, podman and LXC as Debian ships them, and
 # what they say on a kernel that knows none of it. Not a part of `make check`, as the

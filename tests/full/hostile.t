@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # covers: mm include patches/linux-6.12 configs/lean.config configs/small.config configs/debug.config tests/hostile.c tests/bomb.c
+# needs: build vm
 #
 # Users who mean harm, on the debug kernel: see tests/hostile.c. And the neighbours
 # of a page-table bomb, on one CPU on which time is instructions: tests/bomb.c.

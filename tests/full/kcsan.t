@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 # covers: mm include patches/linux-6.12 configs/lean.config configs/small.config configs/kcsan.config
+# needs: build vm
 """Data races: some minutes of torture, and the KUnit tests, on a kernel with KCSAN.
 
 A report with a function of ours in one of its two stacks is a failure. Others are

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 # covers: mm include patches/linux-6.12 configs/lean.config configs/small.config configs/mutants.config tests/mutants
+# needs: build vm
 """Break it on purpose: every rule is removed once, and a test must notice.
 
 tests/mutants/NAME.patch takes one rule out of the series or of our own files. It

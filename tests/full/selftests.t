@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # covers: mm include patches/linux-6.12 configs tests/selftests-cgroup
+# needs: build vm lean stock
 #
 # The kernel's own selftests of cgroups pass as they do on Debian's kernel, with
 # the feature there and unused, and with all processes cleaned in the background.

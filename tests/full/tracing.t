@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # covers: mm/freept.c mm/freept_scan.c include/trace Documentation/admin-guide/mm/freept.rst tests/debian/tracing.sh
+# needs: build vm image
 #
 # The tracing examples of the guide, run as they stand there, with perf and bpftrace
 # as Debian ships them. Not a part of `make check`: bpftrace wants a kernel of its
