@@ -324,16 +324,16 @@ static void freept_task_work(struct callback_head *work)
 	struct task_struct *p = current;
 	struct mm_struct *mm = p->mm;
 	bool more = false;
-	u64 price, t0;
+	u64 price = 0, t0;
 
 	work->next = work;	/* not queued: the tick may do so again */
 	/* exit_task_work() comes after exit_mm() */
 	if (!mm || (p->flags & PF_EXITING))
 		return;
 	t0 = local_clock();
-	memcg_pt_return_to_user();
-	/* one hold of the mmap lock: the task has other things to do */
-	price = freept_piece(mm, 0, FREEPT_HOLD_FREE, &more);
+	/* one hold of the mmap lock, for whatever: the task has other things to do */
+	if (!memcg_pt_return_to_user())
+		price = freept_piece(mm, 0, FREEPT_HOLD_FREE, &more);
 	if (price)
 		p->freept_exec = p->se.sum_exec_runtime + FREEPT_PACE * price;
 	trace_freept_stop(local_clock() - t0);
