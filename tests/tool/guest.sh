@@ -105,6 +105,18 @@ survey() {
 	run ptfree survey -g shop/cache
 	ok "survey of a cgroup shows only it" awk '/\/shop\/cache$/ { n++ } / \/$|web$/ { bad = 1 }
 		END { exit bad || n != 1 }' out
+	# /shop/cache has more tables than smaps is read for; /shop/web has fewer
+	for option in --json --quick --thorough; do
+		run env LD_PRELOAD=/usr/lib/ranges.so ptfree survey -p $option shop
+		ok "survey $option asks for 16 GiB at most, and 64 MiB where tables are" \
+			awk '/^asked/ { n++; bad += !$2 || $4 > 67108864 || $6 > 17179869184 }
+				END { exit n != 1 || bad }' err
+		cp err asked"$option"
+	done
+	ok "survey reads smaps, but not of large processes" \
+		grep -q "smaps $web \$" asked--json
+	ok "survey --quick of none" grep -q 'smaps $' asked--quick
+	ok "survey --thorough of all" grep -Eq "smaps( $cache| $web){2} \$" asked--thorough
 	run ptfree survey --sort=nothing
 	ok "survey --sort=nothing says which columns there are" ended 2 "mapped, resident, tables"
 	run ptfree survey no/such
@@ -203,6 +215,7 @@ reclaim_test() {
 	value web_freed $((before - $(cat $cg/shop/web/memory.pt.current)))
 	reclaim_like odd
 	reclaim_like wide
+	reclaim_like mix
 	run ptfree reclaim /
 	ok "reclaim of the machine" ended 0 "/: freed"
 	run as_tester ptfree reclaim shop/web
@@ -213,7 +226,12 @@ reclaim_test() {
 # What survey says of a process, and what is freed of it then.
 reclaim_like() {
 	mkdir $cg/shop/"$1"
+	program="filler 600 3"
 	case $1 in
+	mix)
+		mkswap /dev/ram0 >/dev/null && swapon /dev/ram0
+		program="mixer /tmp/mixed"
+		;;
 	odd)
 		echo 40 >/proc/sys/vm/nr_hugepages
 		mkdir -p $work/huge
@@ -224,12 +242,14 @@ reclaim_like() {
 		export RESERVE=131072
 		;;
 	esac
-	in_group /shop/"$1" filler 600 3 $work/"$1"
+	# shellcheck disable=SC2086 # words
+	in_group /shop/"$1" $program $work/"$1"
 	unset HUGE HUGETLB FILE RESERVE
 	until_there $work/"$1"
 	echo "# $1: $(grep -E 'AnonHuge|ShmemPmd|Private_Huge' /proc/"$child"/smaps_rollup | tr -s ' \n' ' ')"
 	value "$1_huge" "$(awk '/AnonHuge|ShmemPmd|Private_Huge/ { n += $2 } END { print n * 1024 }' \
 		/proc/"$child"/smaps_rollup)"
+	value "$1_swap" "$(awk '/^VmSwap/ { print $2 * 1024 }' /proc/"$child"/status)"
 	settled /shop/"$1"
 	before=$(cat $cg/shop/"$1"/memory.pt.current)
 	run ptfree survey --json -p "shop/$1"
@@ -241,6 +261,7 @@ reclaim_like() {
 	kill "$child"
 	wait "$child"
 	umount $work/huge 2>/dev/null
+	[ "$1" != mix ] || swapoff /dev/ram0
 	rmdir $cg/shop/"$1"
 }
 

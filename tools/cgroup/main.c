@@ -22,6 +22,7 @@ static const struct command {
 	  "  -r, --reverse      the other way round\n"
 	  "  -n, --lines=N      no more than N lines of each\n"
 	  "  -q, --quick        do not find out which mappings keep their tables\n"
+	  "  -T, --thorough     find out of large processes too, which stops them\n"
 	  "  -N, --no-scan      do not count what could be freed, guess\n" },
 	{ "top", cmd_top, "[OPTION]...", "the same, live",
 	  "  -b, --batch         print, no terminal needed\n"

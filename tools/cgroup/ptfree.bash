@@ -66,7 +66,7 @@ _ptfree()
 	if [[ $cur == -* ]]; then
 		case ${COMP_WORDS[1]} in
 		survey)
-			words='--processes --cgroups --sort --reverse --lines --quick --no-scan --user --json' ;;
+			words='--processes --cgroups --sort --reverse --lines --quick --thorough --no-scan --user --json' ;;
 		top)
 			words='--batch --delay --iterations --cgroups --tree --sort --reverse --no-scan' ;;
 		set)

@@ -134,6 +134,7 @@ int cmd_survey(int argc, char **argv)
 		{ "reverse", no_argument, NULL, 'r' },
 		{ "lines", required_argument, NULL, 'n' },
 		{ "quick", no_argument, NULL, 'q' },
+		{ "thorough", no_argument, NULL, 'T' },
 		{ "no-scan", no_argument, NULL, 'N' },
 		{ "user", no_argument, NULL, 'u' },
 		{ "json", no_argument, NULL, 'j' },
@@ -142,15 +143,16 @@ int cmd_survey(int argc, char **argv)
 	};
 	bool processes = false, cgroups = false, reverse = false, user = false, json = false;
 	const struct column *by_process, *by_cgroup;
-	int mode = SCAN_THOROUGH, opt;
+	enum scan mode = SCAN_USUAL;
 	size_t lines = SIZE_MAX;
 	const char *sort = "tables";
 	struct list procs, groups;
 	struct filter filter = {};
 	struct machine machine;
 	char line[512];
+	int opt;
 
-	while ((opt = getopt_long(argc, argv, "pgs:rn:qNujh", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "pgs:rn:qTNujh", options, NULL)) != -1) {
 		switch (opt) {
 		case 'p':
 			processes = true;
@@ -169,6 +171,9 @@ int cmd_survey(int argc, char **argv)
 			break;
 		case 'q':
 			mode = SCAN_QUICK;
+			break;
+		case 'T':
+			mode = SCAN_THOROUGH;
 			break;
 		case 'N':
 			mode = SCAN_NONE;

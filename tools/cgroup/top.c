@@ -27,7 +27,7 @@ struct top {
 	struct machine machine;
 	const struct column *by_process, *by_group;
 	double delay;
-	int mode;
+	enum scan mode;
 	bool show_groups, tree, reverse, help;
 	size_t first;		/* what is scrolled out above */
 	unsigned long left;	/* looks to take, 0: any number */
@@ -131,7 +131,6 @@ static void draw_help(void)
 		"  q          quit",
 		"",
 		"  FREEABLE  page tables without an entry: counted, or",
-		"            ~ counted, with bounds more than a tenth apart, or",
 		"            < not more than that",
 		"",
 		"  Any key goes back.",
