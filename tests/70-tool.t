@@ -356,10 +356,16 @@ def odd_names(sent):
 
 def configured(status, problem):
 	units = {u["unit"]: u for u in status["configured"]}
-	same(sorted(units), ["idle.slice", "shop.service"])
+	same(sorted(units), ["boxed.service", "disk.swap", "idle.slice", "plug.socket",
+			     "shop.service"])
 	shop = units["shop.service"]
 	same((shop["limit"], shop["in_force"], shop["problem"]), (64 << 20, False, problem))
-	same((units["idle.slice"]["running"], units["idle.slice"]["problem"]), (False, None))
+	for name in ("idle.slice", "boxed.service"):
+		same((units[name]["running"], units[name]["problem"]), (False, None))
+	same((units["plug.socket"]["running"], units["plug.socket"]["key"]),
+	     (True, "MemoryPageTableMax"))
+	assert "does not know" in units["plug.socket"]["problem"]
+	assert "services, slices and scopes" in units["disk.swap"]["problem"]
 
 
 def main():

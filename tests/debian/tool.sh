@@ -61,7 +61,7 @@ systemctl restart shop
 ok "started again, all is in force" soon ends 0 ptfree status
 ok "the service is back" soon test -e /run/filler.ready
 ok "set of a unit that does not run" says 4 "not running" ptfree set 1M idle.service
-ok "set of a unit that does not exist" ends 4 ptfree set 1M nobody-has-this.service
+ok "set of a unit that does not exist" says 4 "no such unit" ptfree set 1M nobody-has-this.service
 ok "set of -.slice: the root has no limit" says 4 "no limits" ptfree set 1M -- -.slice
 pid=$(systemctl show -P MainPID shop.service)
 ok "reclaim by unit" says 0 "shop.service: freed" ptfree reclaim shop.service

@@ -382,7 +382,21 @@ units_test() {
 	# no name of a unit
 	printf '[Service]\nX-MemoryPageTableMax=1M\n' >/etc/systemd/system/.service
 	echo +memory >$cg/system.slice/cgroup.subtree_control
+	# units of this name in containers, one of them with a name like a slice
+	mkdir -p $cg/lxc.payload.box/system.slice/boxed.service \
+		$cg/pod.slice/system.slice/boxed.service
+	printf '[Service]\nX-MemoryPageTableMax=1M\n' >/etc/systemd/system/boxed.service
+	# other units that have a cgroup, and keys for them
+	mkdir $cg/system.slice/plug.socket $cg/system.slice/disk.swap
+	printf '[Socket]\nMemoryPageTableMax=1M\n' >/etc/systemd/system/plug.socket
+	printf '[Swap]\nX-MemoryPageTableMax=1M\n' >/etc/systemd/system/disk.swap
+	# a file, and a unit, that nobody named for a terminal
+	odd=$(printf 'o\033[31md\302\233d.service')
+	cp /etc/systemd/system/boxed.service "/etc/systemd/system/$odd"
 	run ptfree status
+	ok "status: nothing in it that a terminal obeys" \
+		is "$(tr -d '\n' <out | tr -cd '\000-\037\177\200-\237' | wc -c)" 0
+	rm "/etc/systemd/system/$odd"
 	ok "status: a configured budget is not in force" ended 1 "NOT IN FORCE"
 	ok "status names unit, key, value and file" says \
 		"shop.service: X-MemoryPageTableMax= (/etc/systemd/system/shop.service.d/10-small.conf)"
@@ -390,6 +404,7 @@ units_test() {
 	ok "status: a unit that does not run is no problem" grep -q '^not running .* idle.slice' out
 	run ptfree status --json
 	host json "units_$kernel" out
+	rm /etc/systemd/system/plug.socket /etc/systemd/system/disk.swap
 }
 
 units_in_force() {

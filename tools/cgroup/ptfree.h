@@ -177,9 +177,11 @@ struct budget {
 	uint64_t bytes, in_force;
 	bool native;		/* a key of systemd's own, */
 	bool unheard;		/* which this one does not know */
+	bool other_type;	/* of a unit that ptfree-systemd leaves alone */
 	bool active, bad;
 };
 
+bool unit_with_cgroup(const char *unit, const char **section);
 size_t units_budgets(struct budget **budgets);
 
 /* The commands. argv[0] is the command's name. */
