@@ -387,6 +387,9 @@ def main():
 		check("set --json: both limits of both", lambda: same(
 			sorted((s["file"], s["after"]) for s in sent["set"]),
 			2 * [("memory.pt.high", "max")] + 2 * [("memory.pt.max", "max")]))
+		check("set --json: what was set of several", lambda: same(
+			[(s["cgroup"], s["after"]) for s in sent["set_partly"]],
+			[("/shop/web", 640 << 20)]))
 		check("reclaim --json", lambda: same(
 			[(r["enough"], r["cgroup"]) for r in sent["reclaim"]],
 			[(False, "/shop/web")]))

@@ -175,6 +175,14 @@ set_test() {
 	done
 	run ptfree set 1M /
 	ok "set for the root" ended 4 "no limits"
+	run ptfree set --json 640M / shop/web
+	ok "set goes on with the other targets" ended 4 "no limits"
+	ok "and sets these" is "$(cat $cg/shop/web/memory.pt.max)" 671088640
+	host json set_partly out
+	run ptfree set max shop/web no/such
+	ok "set with a target that is none" ended 4 no/such
+	ok "sets nothing" is "$(cat $cg/shop/web/memory.pt.max)" 671088640
+	run ptfree set max shop/web
 	run ptfree set 1M nosuch.service
 	ok "set for a unit that is not there" ended 4 "nosuch.service"
 	run ptfree set 64M
@@ -484,6 +492,8 @@ off)
 	ok "reclaim with freept=off" ended 3 "freept=off"
 	units_test
 	run ptfree set 64M shop.service
+	ok "set with freept=off says that the limit is not enforced" ended 3 "not enforced"
+	ok "and writes it" is "$(cat $cg/system.slice/shop.service/memory.pt.max)" 67108864
 	run ptfree status
 	ok "status with freept=off: a limit that is set is not in force" ended 1 "NOT IN FORCE"
 	;;

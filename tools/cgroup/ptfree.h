@@ -169,7 +169,7 @@ struct feature {
 };
 
 void feature_read(struct feature *f);
-void need_feature(const char *cgroup, const char *file);
+int need_feature(const char *cgroup, const char *file);
 
 /* units.c: budgets that unit files ask for */
 struct budget {
