@@ -320,6 +320,49 @@ watch_test() {
 	ok "watch is silent where nothing happens" [ ! -s out ]
 }
 
+# The queue of inotify runs over, and a cgroup is made anew meanwhile.
+watch_overflow() {
+	most=$(cat /proc/sys/fs/inotify/max_queued_events)
+	echo 4 >/proc/sys/fs/inotify/max_queued_events
+	mkdir $cg/shop/again
+	ptfree watch --json --count=1 --timeout=60 shop >watch.json 2>watch.err &
+	watcher=$!
+	until_watching $watcher
+	kill -STOP $watcher
+	for i in 1 2 3 4 5; do
+		mkdir $cg/shop/full$i
+		rmdir $cg/shop/full$i
+	done
+	rmdir $cg/shop/again
+	mkdir $cg/shop/again
+	kill -CONT $watcher
+	echo 100K >$cg/shop/again/memory.pt.high
+	in_group /shop/again filler 300 1 $work/overflow
+	wait $watcher
+	ok "watch finds a cgroup that was made anew while its queue ran over" is $? 0
+	ok "and tells of it" grep -q '"cgroup":"/shop/again","event":"high"' watch.json
+	echo "$most" >/proc/sys/fs/inotify/max_queued_events
+	kill "$child"
+	wait "$child"
+	rmdir $cg/shop/again
+}
+
+# The memory controller is enabled for a cgroup that is watched already.
+watch_late() {
+	mkdir -p $cg/late/one
+	ptfree watch --json --count=1 --timeout=60 late >watch.json 2>watch.err &
+	watcher=$!
+	until_watching $watcher
+	echo +memory >$cg/late/cgroup.subtree_control
+	echo 100K >$cg/late/one/memory.pt.high
+	in_group /late/one filler 300 1 $work/late_file
+	wait $watcher
+	ok "watch finds a controller that was enabled late" is $? 0
+	kill "$child"
+	wait "$child"
+	rmdir $cg/late/one $cg/late
+}
+
 metrics_test() {
 	mkdir "$cg/shop/od\"d\\name"
 	ok "metrics" ptfree metrics --scan --output=$work/ptfree.prom
@@ -464,6 +507,8 @@ ptfree)
 	reclaim_test
 	echo 1 >/proc/sys/vm/freept
 	watch_test
+	watch_overflow
+	watch_late
 	metrics_test
 	names_test
 	units_test
