@@ -261,6 +261,17 @@ def surveyed(sent):
 	assert 4096 * TABLE <= p["freeable"] <= 4100 * TABLE, p
 
 
+def topped(sent):
+	looks = [json.loads(line) for line in sent["top_processes"].splitlines()]
+	same(len(looks), 2)
+	for look in looks:
+		same(process(look, sent["cache_pid"])["tables"], sent["cache_pte"])
+		assert "cgroups" not in look
+	(look,) = [json.loads(line) for line in sent["top_groups"].splitlines()]
+	names = [g["cgroup"] for g in look["cgroups"]]
+	assert names.index("/") < names.index("/shop") < names.index("/shop/cache"), names
+
+
 def user_surveyed(sent):
 	known = {p["uid"]: p["freeable_known"] for p in sent["user_survey"]["processes"]}
 	same(known, {0: "at-most", 1000: "counted"})
@@ -390,6 +401,7 @@ def main():
 		check("set --json: what was set of several", lambda: same(
 			[(s["cgroup"], s["after"]) for s in sent["set_partly"]],
 			[("/shop/web", 640 << 20)]))
+		check("top --json: a line for each look", topped, sent)
 		check("reclaim --json", lambda: same(
 			[(r["enough"], r["cgroup"]) for r in sent["reclaim"]],
 			[(False, "/shop/web")]))

@@ -140,6 +140,13 @@ top_test() {
 	ok "top --batch, twice" awk '/PID.*COMMAND/ { n++ } END { exit n != 2 }' out
 	run ptfree top -b -n 1 -t
 	ok "top --batch --tree" grep -q '^ .*  shop$' out
+	run ptfree top -b -j -n 2 -d 0.2
+	ok "top --batch --json" ended 0
+	host jsonl top_processes out
+	run ptfree top -b -j -n 1 -t
+	host jsonl top_groups out
+	run ptfree top --json
+	ok "top --json on a terminal" ended 2 --batch
 	run ptfree top
 	ok "top without a terminal" ended 2 --batch
 	run screen 24x80 wait:TABLES wait:filler steady:3 key:g wait:PROCS key:t \

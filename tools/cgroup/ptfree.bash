@@ -68,7 +68,7 @@ _ptfree()
 		survey)
 			words='--processes --cgroups --sort --reverse --lines --quick --thorough --no-scan --user --json' ;;
 		top)
-			words='--batch --delay --iterations --cgroups --tree --sort --reverse --no-scan' ;;
+			words='--batch --delay --iterations --cgroups --tree --sort --reverse --no-scan --json' ;;
 		set)
 			words='--high --max --user --json' ;;
 		reclaim)

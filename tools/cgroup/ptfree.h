@@ -160,6 +160,8 @@ struct machine {
 
 void machine_read(struct machine *m, const struct list *procs);
 void machine_line(const struct machine *m, char *buf, size_t len);
+json_t *survey_json(const struct machine *m, const struct list *procs,
+		    const struct list *groups, size_t lines);
 
 /* feature.c */
 struct feature {

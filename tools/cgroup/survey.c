@@ -54,6 +54,23 @@ static json_t *list_json(const struct column *columns, const struct list *list, 
 	return array;
 }
 
+/* Lists that are NULL are left out. */
+json_t *survey_json(const struct machine *m, const struct list *procs,
+		    const struct list *groups, size_t lines)
+{
+	json_t *doc = json_object();
+
+	json_object_set_new(doc, "memory", json_bytes(m->total));
+	json_object_set_new(doc, "tables", json_bytes(m->tables));
+	json_object_set_new(doc, "freeable", json_bytes(m->freeable));
+	json_object_set_new(doc, "freeable_min", json_bytes(m->freeable_min));
+	if (procs)
+		json_object_set_new(doc, "processes", list_json(process_columns, procs, lines));
+	if (groups)
+		json_object_set_new(doc, "cgroups", list_json(cgroup_columns, groups, lines));
+	return doc;
+}
+
 static void list_print(const struct column *columns, const struct list *list, size_t lines)
 {
 	char line[8192];
@@ -212,19 +229,8 @@ int cmd_survey(int argc, char **argv)
 	list_sort(&groups, by_cgroup, reverse);
 
 	if (json) {
-		json_t *doc = json_object();
-
-		json_object_set_new(doc, "memory", json_bytes(machine.total));
-		json_object_set_new(doc, "tables", json_bytes(machine.tables));
-		json_object_set_new(doc, "freeable", json_bytes(machine.freeable));
-		json_object_set_new(doc, "freeable_min", json_bytes(machine.freeable_min));
-		if (processes)
-			json_object_set_new(doc, "processes",
-					    list_json(process_columns, &procs, lines));
-		if (cgroups)
-			json_object_set_new(doc, "cgroups",
-					    list_json(cgroup_columns, &groups, lines));
-		json_print(doc, true);
+		json_print(survey_json(&machine, processes ? &procs : NULL,
+				       cgroups ? &groups : NULL, lines), true);
 	} else {
 		machine_line(&machine, line, sizeof(line));
 		puts(line);
