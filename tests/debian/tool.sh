@@ -61,7 +61,7 @@ systemctl restart shop
 ok "started again, all is in force" soon ends 0 ptfree status
 ok "the service is back" soon test -e /run/filler.ready
 ok "set of a unit that does not run" says 4 "not running" ptfree set 1M idle.service
-ok "set of a unit that does not exist" ends 4 ptfree set 1M nobody-has-this.service
+ok "set of a unit that does not exist" says 4 "no such unit" ptfree set 1M nobody-has-this.service
 ok "set of -.slice: the root has no limit" says 4 "no limits" ptfree set 1M -- -.slice
 pid=$(systemctl show -P MainPID shop.service)
 ok "reclaim by unit" says 0 "shop.service: freed" ptfree reclaim shop.service
@@ -94,13 +94,36 @@ systemctl kill --signal=USR1 shop.service
 wait $watcher
 ok "watch of a unit" grep -q '/system.slice/shop.service high +' /run/watch.out
 
+mv ${metrics%/*} /var/lib/prometheus/aside
 ok "the metrics' service is skipped without a node exporter" systemctl start ptfree-metrics.service
 ok "and writes nothing" fails test -e $metrics
-mkdir -p ${metrics%/*}
+mv /var/lib/prometheus/aside ${metrics%/*}
 ok "the metrics' service" systemctl start ptfree-metrics.service
 ok "what it wrote" grep -q 'memcg_pt_bytes{cgroup="/system.slice/shop.service"} [1-9]' $metrics
 ok "is whole" is "# EOF" tail -n 1 $metrics
 ok "and for all to read" is 644 stat -c %a $metrics
+
+# exported TEXT: the node exporter has a line that begins so
+exported() {
+	got=$(bash -c 'exec 3<>/dev/tcp/127.0.0.1/9100 && printf "GET /metrics HTTP/1.0\r\n\r\n" >&3 &&
+		cat <&3') || return
+	printf '%s\n' "$got" | grep "^$1" || {
+		printf '%s\n' "$got" | grep textfile
+		false
+	}
+}
+ok "the node exporter, as Debian starts it" systemctl start prometheus-node-exporter
+ok "takes it without an error" soon exported "node_textfile_scrape_error 0"
+ok "from where the metrics' service writes" exported "node_textfile_mtime_seconds.*ptfree.prom"
+ok "and serves the service's page tables" \
+	exported 'memcg_pt_bytes{cgroup="/system.slice/shop.service"} [1-9]'
+odd=$group/$(printf 'odd\233"\\x\033')
+mkdir "$odd" "$odd$(printf '\234')"
+ok "the metrics with names that are not UTF-8" systemctl start ptfree-metrics.service
+ok "are taken too" exported "node_textfile_scrape_error 0"
+ok "both of them" is 2 sh -c "grep -c '^memcg_pt_peak_bytes.*/odd' $metrics"
+rmdir "$odd" "$odd$(printf '\234')"
+systemctl stop prometheus-node-exporter
 rm $metrics
 ok "the timer" systemctl enable --now ptfree-metrics.timer
 ok "runs it" soon test -e $metrics

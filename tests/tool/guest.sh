@@ -105,6 +105,18 @@ survey() {
 	run ptfree survey -g shop/cache
 	ok "survey of a cgroup shows only it" awk '/\/shop\/cache$/ { n++ } / \/$|web$/ { bad = 1 }
 		END { exit bad || n != 1 }' out
+	# /shop/cache has more tables than smaps is read for; /shop/web has fewer
+	for option in --json --quick --thorough; do
+		run env LD_PRELOAD=/usr/lib/ranges.so ptfree survey -p $option shop
+		ok "survey $option asks for 16 GiB at most, and 64 MiB where tables are" \
+			awk '/^asked/ { n++; bad += !$2 || $4 > 67108864 || $6 > 17179869184 }
+				END { exit n != 1 || bad }' err
+		cp err asked"$option"
+	done
+	ok "survey reads smaps, but not of large processes" \
+		grep -q "smaps $web \$" asked--json
+	ok "survey --quick of none" grep -q 'smaps $' asked--quick
+	ok "survey --thorough of all" grep -Eq "smaps( $cache| $web){2} \$" asked--thorough
 	run ptfree survey --sort=nothing
 	ok "survey --sort=nothing says which columns there are" ended 2 "mapped, resident, tables"
 	run ptfree survey no/such
@@ -128,6 +140,13 @@ top_test() {
 	ok "top --batch, twice" awk '/PID.*COMMAND/ { n++ } END { exit n != 2 }' out
 	run ptfree top -b -n 1 -t
 	ok "top --batch --tree" grep -q '^ .*  shop$' out
+	run ptfree top -b -j -n 2 -d 0.2
+	ok "top --batch --json" ended 0
+	host jsonl top_processes out
+	run ptfree top -b -j -n 1 -t
+	host jsonl top_groups out
+	run ptfree top --json
+	ok "top --json on a terminal" ended 2 --batch
 	run ptfree top
 	ok "top without a terminal" ended 2 --batch
 	run screen 24x80 wait:TABLES wait:filler steady:3 key:g wait:PROCS key:t \
@@ -163,6 +182,14 @@ set_test() {
 	done
 	run ptfree set 1M /
 	ok "set for the root" ended 4 "no limits"
+	run ptfree set --json 640M / shop/web
+	ok "set goes on with the other targets" ended 4 "no limits"
+	ok "and sets these" is "$(cat $cg/shop/web/memory.pt.max)" 671088640
+	host json set_partly out
+	run ptfree set max shop/web no/such
+	ok "set with a target that is none" ended 4 no/such
+	ok "sets nothing" is "$(cat $cg/shop/web/memory.pt.max)" 671088640
+	run ptfree set max shop/web
 	run ptfree set 1M nosuch.service
 	ok "set for a unit that is not there" ended 4 "nosuch.service"
 	run ptfree set 64M
@@ -203,6 +230,7 @@ reclaim_test() {
 	value web_freed $((before - $(cat $cg/shop/web/memory.pt.current)))
 	reclaim_like odd
 	reclaim_like wide
+	reclaim_like mix
 	run ptfree reclaim /
 	ok "reclaim of the machine" ended 0 "/: freed"
 	run as_tester ptfree reclaim shop/web
@@ -213,7 +241,12 @@ reclaim_test() {
 # What survey says of a process, and what is freed of it then.
 reclaim_like() {
 	mkdir $cg/shop/"$1"
+	program="filler 600 3"
 	case $1 in
+	mix)
+		mkswap /dev/ram0 >/dev/null && swapon /dev/ram0
+		program="mixer /tmp/mixed"
+		;;
 	odd)
 		echo 40 >/proc/sys/vm/nr_hugepages
 		mkdir -p $work/huge
@@ -224,12 +257,14 @@ reclaim_like() {
 		export RESERVE=131072
 		;;
 	esac
-	in_group /shop/"$1" filler 600 3 $work/"$1"
+	# shellcheck disable=SC2086 # words
+	in_group /shop/"$1" $program $work/"$1"
 	unset HUGE HUGETLB FILE RESERVE
 	until_there $work/"$1"
 	echo "# $1: $(grep -E 'AnonHuge|ShmemPmd|Private_Huge' /proc/"$child"/smaps_rollup | tr -s ' \n' ' ')"
 	value "$1_huge" "$(awk '/AnonHuge|ShmemPmd|Private_Huge/ { n += $2 } END { print n * 1024 }' \
 		/proc/"$child"/smaps_rollup)"
+	value "$1_swap" "$(awk '/^VmSwap/ { print $2 * 1024 }' /proc/"$child"/status)"
 	settled /shop/"$1"
 	before=$(cat $cg/shop/"$1"/memory.pt.current)
 	run ptfree survey --json -p "shop/$1"
@@ -241,6 +276,7 @@ reclaim_like() {
 	kill "$child"
 	wait "$child"
 	umount $work/huge 2>/dev/null
+	[ "$1" != mix ] || swapoff /dev/ram0
 	rmdir $cg/shop/"$1"
 }
 
@@ -289,6 +325,49 @@ watch_test() {
 	run ptfree watch --timeout=0.5 shop/cache
 	ok "watch --timeout" ended 1
 	ok "watch is silent where nothing happens" [ ! -s out ]
+}
+
+# The queue of inotify runs over, and a cgroup is made anew meanwhile.
+watch_overflow() {
+	most=$(cat /proc/sys/fs/inotify/max_queued_events)
+	echo 4 >/proc/sys/fs/inotify/max_queued_events
+	mkdir $cg/shop/again
+	ptfree watch --json --count=1 --timeout=60 shop >watch.json 2>watch.err &
+	watcher=$!
+	until_watching $watcher
+	kill -STOP $watcher
+	for i in 1 2 3 4 5; do
+		mkdir $cg/shop/full$i
+		rmdir $cg/shop/full$i
+	done
+	rmdir $cg/shop/again
+	mkdir $cg/shop/again
+	kill -CONT $watcher
+	echo 100K >$cg/shop/again/memory.pt.high
+	in_group /shop/again filler 300 1 $work/overflow
+	wait $watcher
+	ok "watch finds a cgroup that was made anew while its queue ran over" is $? 0
+	ok "and tells of it" grep -q '"cgroup":"/shop/again","event":"high"' watch.json
+	echo "$most" >/proc/sys/fs/inotify/max_queued_events
+	kill "$child"
+	wait "$child"
+	rmdir $cg/shop/again
+}
+
+# The memory controller is enabled for a cgroup that is watched already.
+watch_late() {
+	mkdir -p $cg/late/one
+	ptfree watch --json --count=1 --timeout=60 late >watch.json 2>watch.err &
+	watcher=$!
+	until_watching $watcher
+	echo +memory >$cg/late/cgroup.subtree_control
+	echo 100K >$cg/late/one/memory.pt.high
+	in_group /late/one filler 300 1 $work/late_file
+	wait $watcher
+	ok "watch finds a controller that was enabled late" is $? 0
+	kill "$child"
+	wait "$child"
+	rmdir $cg/late/one $cg/late
 }
 
 metrics_test() {
@@ -361,7 +440,21 @@ units_test() {
 	# no name of a unit
 	printf '[Service]\nX-MemoryPageTableMax=1M\n' >/etc/systemd/system/.service
 	echo +memory >$cg/system.slice/cgroup.subtree_control
+	# units of this name in containers, one of them with a name like a slice
+	mkdir -p $cg/lxc.payload.box/system.slice/boxed.service \
+		$cg/pod.slice/system.slice/boxed.service
+	printf '[Service]\nX-MemoryPageTableMax=1M\n' >/etc/systemd/system/boxed.service
+	# other units that have a cgroup, and keys for them
+	mkdir $cg/system.slice/plug.socket $cg/system.slice/disk.swap
+	printf '[Socket]\nMemoryPageTableMax=1M\n' >/etc/systemd/system/plug.socket
+	printf '[Swap]\nX-MemoryPageTableMax=1M\n' >/etc/systemd/system/disk.swap
+	# a file, and a unit, that nobody named for a terminal
+	odd=$(printf 'o\033[31md\302\233d.service')
+	cp /etc/systemd/system/boxed.service "/etc/systemd/system/$odd"
 	run ptfree status
+	ok "status: nothing in it that a terminal obeys" \
+		is "$(tr -d '\n' <out | tr -cd '\000-\037\177\200-\237' | wc -c)" 0
+	rm "/etc/systemd/system/$odd"
 	ok "status: a configured budget is not in force" ended 1 "NOT IN FORCE"
 	ok "status names unit, key, value and file" says \
 		"shop.service: X-MemoryPageTableMax= (/etc/systemd/system/shop.service.d/10-small.conf)"
@@ -369,6 +462,7 @@ units_test() {
 	ok "status: a unit that does not run is no problem" grep -q '^not running .* idle.slice' out
 	run ptfree status --json
 	host json "units_$kernel" out
+	rm /etc/systemd/system/plug.socket /etc/systemd/system/disk.swap
 }
 
 units_in_force() {
@@ -420,6 +514,8 @@ ptfree)
 	reclaim_test
 	echo 1 >/proc/sys/vm/freept
 	watch_test
+	watch_overflow
+	watch_late
 	metrics_test
 	names_test
 	units_test
@@ -448,6 +544,8 @@ off)
 	ok "reclaim with freept=off" ended 3 "freept=off"
 	units_test
 	run ptfree set 64M shop.service
+	ok "set with freept=off says that the limit is not enforced" ended 3 "not enforced"
+	ok "and writes it" is "$(cat $cg/system.slice/shop.service/memory.pt.max)" 67108864
 	run ptfree status
 	ok "status with freept=off: a limit that is set is not in force" ended 1 "NOT IN FORCE"
 	;;

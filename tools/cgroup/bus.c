@@ -6,7 +6,6 @@
 #include <string.h>
 #include <systemd/sd-bus.h>
 
-#include "../systemd/ptfree-systemd.h"
 #include "ptfree.h"
 
 #define MANAGER		"org.freedesktop.systemd1"
@@ -26,7 +25,7 @@ static int unit_open(struct unit *u, const char *name, bool user_bus, char **why
 
 	*u = (struct unit) {};
 	err = user_bus ? sd_bus_open_user(&u->bus) : sd_bus_open_system(&u->bus);
-	if (err >= 0 && unit_section(name, &section)) {
+	if (err >= 0 && unit_with_cgroup(name, &section)) {
 		u->interface = xasprintf(MANAGER ".%s", section);
 		err = sd_bus_path_encode("/org/freedesktop/systemd1/unit", name, &u->path);
 	}
@@ -49,7 +48,22 @@ static char *reason(const struct unit *u, int err)
 	return xasprintf("systemd: %s", u->error.message ? u->error.message : strerror(-err));
 }
 
-/* NULL and *@why where systemd does not say; "" where the unit has none. */
+/* systemd answers for a name of which it has no unit file as for a unit that rests. */
+static bool unknown(const struct unit *u)
+{
+	char *state = NULL;
+	bool is;
+
+	is = sd_bus_get_property_string(u->bus, MANAGER, u->path, MANAGER ".Unit", "LoadState",
+					NULL, &state) >= 0 && !strcmp(state, "not-found");
+	free(state);
+	return is;
+}
+
+/*
+ * NULL and *@why where systemd does not say; "" where the unit has none, and *@why
+ * where it is no unit at all.
+ */
 char *bus_unit_cgroup(const char *name, bool user_bus, char **why)
 {
 	char *cgroup = NULL;
@@ -60,8 +74,11 @@ char *bus_unit_cgroup(const char *name, bool user_bus, char **why)
 	if (!err) {
 		err = sd_bus_get_property_string(u.bus, MANAGER, u.path, u.interface,
 						 "ControlGroup", &u.error, &cgroup);
-		if (err < 0)
+		if (err < 0) {
 			*why = reason(&u, err);
+		} else if (!*cgroup && unknown(&u)) {
+			*why = xstrdup("there is no such unit");
+		}
 	}
 	unit_close(&u);
 	return err < 0 ? NULL : cgroup;

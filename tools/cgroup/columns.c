@@ -73,23 +73,16 @@ static int compare_ratio(const struct holder *a, const struct holder *b)
 	return (ratio(a) < ratio(b)) - (ratio(a) > ratio(b));
 }
 
-/*
- * What can be freed at least, as long as the bounds are near one another. Where
- * they are not, "~" and the upper one; "<": nobody has counted.
- */
+/* "<": nobody has counted, it is not more than that. */
 static void text_freeable(const struct holder *e, char *buf, size_t len)
 {
-	uint64_t most = e->t.freeable, width = most - e->t.freeable_min;
+	bool most = e->t.how == HOW_AT_MOST && e->t.freeable;
 	char size[16];
 
 	if (e->t.how == HOW_UNKNOWN)
 		snprintf(buf, len, "-");
-	else if (e->t.how == HOW_AT_MOST && most)
-		snprintf(buf, len, "<%s", format_size(most, size));
-	else if (width > 16 * TABLE && width > most / 10)
-		snprintf(buf, len, "~%s", format_size(most, size));
 	else
-		snprintf(buf, len, "%s", format_size(e->t.freeable_min, size));
+		snprintf(buf, len, "%s%s", most ? "<" : "", format_size(e->t.freeable, size));
 }
 
 static int compare_freeable(const struct holder *a, const struct holder *b)

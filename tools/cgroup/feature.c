@@ -92,20 +92,26 @@ void feature_read(struct feature *f)
 		f->reason = "this kernel was built without CONFIG_MEMCG_PTFREE";
 }
 
-/* Before a write: say it in words where the file cannot be there. */
-void need_feature(const char *cgroup, const char *file)
+/* Before a write: say it in words where the file cannot be there. 0 or an exit code. */
+int need_feature(const char *cgroup, const char *file)
 {
 	struct feature f;
 	char *path;
+	int code = CODE_TARGET;
 
 	if (cgroup_has(cgroup, file))
-		return;
+		return CODE_OK;
 	feature_read(&f);
 	path = cgroup_file(cgroup, file);
-	if (!f.files)
-		die(CODE_FEATURE, "%s: %s", path, f.reason);
-	if (!strcmp(cgroup, "/"))
-		die(CODE_TARGET, "%s: the root cgroup has no limits", path);
-	die(CODE_TARGET, "%s: the memory controller is not enabled for this cgroup "
-	    "(cgroup.subtree_control of its parent)", path);
+	if (!f.files) {
+		warn("%s: %s", path, f.reason);
+		code = CODE_FEATURE;
+	} else if (!strcmp(cgroup, "/")) {
+		warn("%s: the root cgroup has no limits", path);
+	} else {
+		warn("%s: the memory controller is not enabled for this cgroup "
+		     "(cgroup.subtree_control of its parent)", path);
+	}
+	free(path);
+	return code;
 }

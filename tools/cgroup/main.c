@@ -22,6 +22,7 @@ static const struct command {
 	  "  -r, --reverse      the other way round\n"
 	  "  -n, --lines=N      no more than N lines of each\n"
 	  "  -q, --quick        do not find out which mappings keep their tables\n"
+	  "  -T, --thorough     find out of large processes too, which stops them\n"
 	  "  -N, --no-scan      do not count what could be freed, guess\n" },
 	{ "top", cmd_top, "[OPTION]...", "the same, live",
 	  "  -b, --batch         print, no terminal needed\n"
@@ -96,8 +97,9 @@ void command_help(const char *command)
 	       c->what[0] - 'a' + 'A', c->what + 1, c->options);
 	if (target)
 		printf("  -u, --user         units of the user's own systemd\n");
-	if (c->run != cmd_top && c->run != cmd_metrics)
-		printf("  -j, --json         JSON instead of text\n");
+	if (c->run != cmd_metrics)
+		printf("  -j, --json         JSON instead of text%s\n",
+		       c->run == cmd_top ? ", with --batch" : "");
 	if (target)
 		printf("\nTARGET is the path of a cgroup, a systemd unit, or a process\n"
 		       "(digits; its cgroup is meant). SIZE is bytes, with K, M, G or T,\n"

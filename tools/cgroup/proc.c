@@ -94,7 +94,6 @@ static bool read_one(pid_t pid, struct holder *e)
 {
 	char *path, *status;
 	const char *uid;
-	uint64_t hugetlb;
 
 	path = xasprintf("/proc/%d/status", pid);
 	status = read_text(path, NULL);
@@ -127,8 +126,6 @@ static bool read_one(pid_t pid, struct holder *e)
 	e->name = status_name(status);
 	e->start = start_time(pid);
 	e->cgroup = proc_cgroup(pid);
-	hugetlb = key_value(status, "HugetlbPages");
-	e->hugetlb = hugetlb && hugetlb != UNKNOWN;
 	free(status);
 	return true;
 }
@@ -198,7 +195,7 @@ static const struct holder *unchanged(const struct holder *e, struct holder **be
  * for no longer than @seconds (0: for all). The others get the upper bound. What
  * has not changed since @before keeps its figures.
  */
-void proc_scan(struct list *procs, int mode, double seconds, struct list *before)
+void proc_scan(struct list *procs, enum scan mode, double seconds, struct list *before)
 {
 	double end = now_seconds() + seconds;
 	struct holder **order = sorted(procs, by_tables);
@@ -218,8 +215,7 @@ void proc_scan(struct list *procs, int mode, double seconds, struct list *before
 		}
 		if (!able || (seconds && now_seconds() > end))
 			continue;
-		/* hugetlb pages have no tables of their own, and only smaps tells which they are */
-		err = tables_count(e->pid, e->tables, mode == SCAN_THOROUGH || e->hugetlb, &e->t);
+		err = tables_count(e->pid, e->tables, mode, seconds ? end : 0, &e->t);
 		/* a kernel before 6.7 knows it for none */
 		if (err == -ENOTTY)
 			able = false;

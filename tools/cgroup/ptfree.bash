@@ -66,9 +66,9 @@ _ptfree()
 	if [[ $cur == -* ]]; then
 		case ${COMP_WORDS[1]} in
 		survey)
-			words='--processes --cgroups --sort --reverse --lines --quick --no-scan --user --json' ;;
+			words='--processes --cgroups --sort --reverse --lines --quick --thorough --no-scan --user --json' ;;
 		top)
-			words='--batch --delay --iterations --cgroups --tree --sort --reverse --no-scan' ;;
+			words='--batch --delay --iterations --cgroups --tree --sort --reverse --no-scan --json' ;;
 		set)
 			words='--high --max --user --json' ;;
 		reclaim)

@@ -60,20 +60,29 @@ json_t *json_bytes(uint64_t bytes);
 void json_print(json_t *object, bool indent);
 
 /*
- * How well `freeable` is known: from the entries of the process, as an upper
- * bound from its resident memory, or not at all.
+ * How well `freeable` is known: from the entries of the process, and then it is
+ * the same as freeable_min; as an upper bound from its resident memory, and then
+ * freeable_min is 0; or not at all.
  */
 enum how { HOW_UNKNOWN, HOW_AT_MOST, HOW_COUNTED };
 const char *how_name(enum how how);
 
-/* tables.c: the page tables of a process that hold something */
+/* tables.c: the page tables of a process that hold nothing */
 struct tables {
 	uint64_t freeable_min, freeable;
 	enum how how;
 };
 
+/* To read smaps costs the process more the more tables it has. */
+enum scan {
+	SCAN_NONE,
+	SCAN_QUICK,		/* without smaps */
+	SCAN_USUAL,		/* with smaps of small processes */
+	SCAN_THOROUGH,		/* of all */
+};
+
 void tables_guess(uint64_t pte, uint64_t resident, uint64_t swap, struct tables *t);
-int tables_count(pid_t pid, uint64_t pte, bool thorough, struct tables *t);
+int tables_count(pid_t pid, uint64_t pte, enum scan mode, double until, struct tables *t);
 
 /* A line of the tables: a process or a cgroup */
 struct holder {
@@ -85,7 +94,6 @@ struct holder {
 	unsigned long long start;
 	int depth, parent;	/* of a cgroup; parent: index, -1 for the root */
 	unsigned int processes;
-	bool hugetlb;
 	uint64_t mapped, resident, swap, tables;
 	struct tables t;
 	uint64_t high, max, peak;
@@ -101,9 +109,8 @@ struct list {
 void list_clear(struct list *list);
 
 /* proc.c */
-enum { SCAN_NONE = 0, SCAN_QUICK = 1, SCAN_THOROUGH = 2 };
 void proc_read(struct list *procs);
-void proc_scan(struct list *procs, int mode, double seconds, struct list *before);
+void proc_scan(struct list *procs, enum scan mode, double seconds, struct list *before);
 char *proc_cgroup(pid_t pid);
 
 /* cgroup.c */
@@ -153,6 +160,8 @@ struct machine {
 
 void machine_read(struct machine *m, const struct list *procs);
 void machine_line(const struct machine *m, char *buf, size_t len);
+json_t *survey_json(const struct machine *m, const struct list *procs,
+		    const struct list *groups, size_t lines);
 
 /* feature.c */
 struct feature {
@@ -162,7 +171,7 @@ struct feature {
 };
 
 void feature_read(struct feature *f);
-void need_feature(const char *cgroup, const char *file);
+int need_feature(const char *cgroup, const char *file);
 
 /* units.c: budgets that unit files ask for */
 struct budget {
@@ -170,9 +179,11 @@ struct budget {
 	uint64_t bytes, in_force;
 	bool native;		/* a key of systemd's own, */
 	bool unheard;		/* which this one does not know */
+	bool other_type;	/* of a unit that ptfree-systemd leaves alone */
 	bool active, bad;
 };
 
+bool unit_with_cgroup(const char *unit, const char **section);
 size_t units_budgets(struct budget **budgets);
 
 /* The commands. argv[0] is the command's name. */

@@ -56,6 +56,17 @@ static bool tell_systemd(const char *target, bool user_bus, const char *file, ui
 	return false;
 }
 
+/* All are looked for before the first is changed: a slip of the pen changes nothing. */
+static char **all_targets(char **targets, int nr, bool user_bus)
+{
+	char **cgroups = xrealloc(NULL, (nr + 1) * sizeof(*cgroups));
+	int i;
+
+	for (i = 0; i < nr; i++)
+		cgroups[i] = target_cgroup(targets[i], user_bus);
+	return cgroups;
+}
+
 static int set_one(const char *target, const char *cgroup, bool user_bus, const char *file,
 		   uint64_t bytes, json_t *lines)
 {
@@ -63,7 +74,9 @@ static int set_one(const char *target, const char *cgroup, bool user_bus, const 
 	uint64_t before, after;
 	int err;
 
-	need_feature(cgroup, file);
+	err = need_feature(cgroup, file);
+	if (err)
+		return err;
 	before = cgroup_number(cgroup, file);
 	if (!tell_systemd(target, user_bus, file, bytes))
 		return CODE_SYSTEM;
@@ -103,7 +116,9 @@ int cmd_set(int argc, char **argv)
 	bool with_high = false, with_max = false, user = false, json = false;
 	uint64_t high = NO_LIMIT, max = NO_LIMIT;
 	json_t *lines = NULL;
-	int code = CODE_OK, opt;
+	int code = CODE_OK, opt, i;
+	struct feature f;
+	char **cgroups;
 
 	while ((opt = getopt_long(argc, argv, "H:M:ujh", options, NULL)) != -1) {
 		switch (opt) {
@@ -137,21 +152,29 @@ int cmd_set(int argc, char **argv)
 		usage_error(argv[0]);
 	if (json)
 		lines = json_array();
-	for (; optind < argc; optind++) {
-		char *cgroup = target_cgroup(argv[optind], user);
+	argv += optind;
+	argc -= optind;
+	cgroups = all_targets(argv, argc, user);
+	for (i = 0; i < argc; i++) {
 		int one = CODE_OK;
 
 		/* The soft one first: nobody is to be killed for what it can free. */
 		if (with_high)
-			one = set_one(argv[optind], cgroup, user, "memory.pt.high", high, lines);
+			one = set_one(argv[i], cgroups[i], user, "memory.pt.high", high, lines);
 		if (with_max && !one)
-			one = set_one(argv[optind], cgroup, user, "memory.pt.max", max, lines);
+			one = set_one(argv[i], cgroups[i], user, "memory.pt.max", max, lines);
 		if (!code)
 			code = one;
-		free(cgroup);
+		free(cgroups[i]);
 	}
+	free(cgroups);
 	if (json)
 		json_print(lines, true);
+	feature_read(&f);
+	if (!code && f.off) {
+		warn("%s", f.reason);
+		code = CODE_FEATURE;
+	}
 	return code;
 }
 
@@ -178,7 +201,9 @@ static int reclaim_one(const char *target, const char *cgroup, uint64_t bytes, j
 	int64_t freed;
 	int err, code = CODE_OK;
 
-	need_feature(cgroup, "memory.pt_reclaim");
+	err = need_feature(cgroup, "memory.pt_reclaim");
+	if (err)
+		return err;
 	path = cgroup_file(cgroup, "memory.pt_reclaim");
 	text = size_text(bytes);
 	before = held(cgroup);
@@ -227,7 +252,8 @@ int cmd_reclaim(int argc, char **argv)
 	bool user = false, json = false, sized = false;
 	uint64_t bytes = NO_LIMIT;
 	json_t *lines = NULL;
-	int code = CODE_OK, opt;
+	int code = CODE_OK, opt, i;
+	char **cgroups;
 
 	while ((opt = getopt_long(argc, argv, "s:ujh", options, NULL)) != -1) {
 		switch (opt) {
@@ -254,14 +280,17 @@ int cmd_reclaim(int argc, char **argv)
 		usage_error(argv[0]);
 	if (json)
 		lines = json_array();
-	for (; optind < argc; optind++) {
-		char *cgroup = target_cgroup(argv[optind], user);
-		int one = reclaim_one(argv[optind], cgroup, bytes, lines);
+	argv += optind;
+	argc -= optind;
+	cgroups = all_targets(argv, argc, user);
+	for (i = 0; i < argc; i++) {
+		int one = reclaim_one(argv[i], cgroups[i], bytes, lines);
 
 		if (one > code)
 			code = one;
-		free(cgroup);
+		free(cgroups[i]);
 	}
+	free(cgroups);
 	if (json)
 		json_print(lines, true);
 	return code;

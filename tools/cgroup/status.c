@@ -16,6 +16,8 @@ static const char *missing(const struct budget *b, const struct feature *f)
 		return "an assignment is passed over: not a size, or in the wrong section";
 	if (!b->active)
 		return NULL;
+	if (b->other_type)
+		return "only services, slices and scopes have a key with X-";
 	if (b->unheard)
 		return "this systemd does not know the key, or cannot be asked";
 	if (f->reason)

@@ -54,6 +54,23 @@ static json_t *list_json(const struct column *columns, const struct list *list, 
 	return array;
 }
 
+/* Lists that are NULL are left out. */
+json_t *survey_json(const struct machine *m, const struct list *procs,
+		    const struct list *groups, size_t lines)
+{
+	json_t *doc = json_object();
+
+	json_object_set_new(doc, "memory", json_bytes(m->total));
+	json_object_set_new(doc, "tables", json_bytes(m->tables));
+	json_object_set_new(doc, "freeable", json_bytes(m->freeable));
+	json_object_set_new(doc, "freeable_min", json_bytes(m->freeable_min));
+	if (procs)
+		json_object_set_new(doc, "processes", list_json(process_columns, procs, lines));
+	if (groups)
+		json_object_set_new(doc, "cgroups", list_json(cgroup_columns, groups, lines));
+	return doc;
+}
+
 static void list_print(const struct column *columns, const struct list *list, size_t lines)
 {
 	char line[8192];
@@ -134,6 +151,7 @@ int cmd_survey(int argc, char **argv)
 		{ "reverse", no_argument, NULL, 'r' },
 		{ "lines", required_argument, NULL, 'n' },
 		{ "quick", no_argument, NULL, 'q' },
+		{ "thorough", no_argument, NULL, 'T' },
 		{ "no-scan", no_argument, NULL, 'N' },
 		{ "user", no_argument, NULL, 'u' },
 		{ "json", no_argument, NULL, 'j' },
@@ -142,15 +160,16 @@ int cmd_survey(int argc, char **argv)
 	};
 	bool processes = false, cgroups = false, reverse = false, user = false, json = false;
 	const struct column *by_process, *by_cgroup;
-	int mode = SCAN_THOROUGH, opt;
+	enum scan mode = SCAN_USUAL;
 	size_t lines = SIZE_MAX;
 	const char *sort = "tables";
 	struct list procs, groups;
 	struct filter filter = {};
 	struct machine machine;
 	char line[512];
+	int opt;
 
-	while ((opt = getopt_long(argc, argv, "pgs:rn:qNujh", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "pgs:rn:qTNujh", options, NULL)) != -1) {
 		switch (opt) {
 		case 'p':
 			processes = true;
@@ -169,6 +188,9 @@ int cmd_survey(int argc, char **argv)
 			break;
 		case 'q':
 			mode = SCAN_QUICK;
+			break;
+		case 'T':
+			mode = SCAN_THOROUGH;
 			break;
 		case 'N':
 			mode = SCAN_NONE;
@@ -207,19 +229,8 @@ int cmd_survey(int argc, char **argv)
 	list_sort(&groups, by_cgroup, reverse);
 
 	if (json) {
-		json_t *doc = json_object();
-
-		json_object_set_new(doc, "memory", json_bytes(machine.total));
-		json_object_set_new(doc, "tables", json_bytes(machine.tables));
-		json_object_set_new(doc, "freeable", json_bytes(machine.freeable));
-		json_object_set_new(doc, "freeable_min", json_bytes(machine.freeable_min));
-		if (processes)
-			json_object_set_new(doc, "processes",
-					    list_json(process_columns, &procs, lines));
-		if (cgroups)
-			json_object_set_new(doc, "cgroups",
-					    list_json(cgroup_columns, &groups, lines));
-		json_print(doc, true);
+		json_print(survey_json(&machine, processes ? &procs : NULL,
+				       cgroups ? &groups : NULL, lines), true);
 	} else {
 		machine_line(&machine, line, sizeof(line));
 		puts(line);

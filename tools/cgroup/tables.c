@@ -2,18 +2,15 @@
 /*
  * How much of a process' page tables could be freed
  *
- * VmPTE says how many tables a process has, of all levels. A table of the lowest
- * level maps a slot of 2 MiB. The ioctl PAGEMAP_SCAN finds the first page at or
- * behind an address that has an entry, so one call a slot counts the tables in
- * use, and no entry behind the first one is looked at. The rest of VmPTE is
- * empty tables, and upper-level tables with nothing in use below them; which of
- * the two cannot be seen from outside. So there are two bounds:
+ * A table of the lowest level maps a slot of 2 MiB; when it is empty, it can be
+ * freed. The ioctl PAGEMAP_SCAN answers two questions. In which slot is the first
+ * page that has an entry: there the table is in use. And where is the first page
+ * that has a table: an entry that is none, in a table that is there, counts for
+ * "written since somebody wanted to know", and where there is no table nothing
+ * does. What has a table and no entry is an empty table.
  *
- *  - at most: as few upper-level tables as can hold the rest;
- *  - at least: an upper-level table for every GiB that is mapped somewhere, and
- *    no table that has a part in mappings of which the kernel frees none.
- *
- * They differ by 4 KiB a GiB of mapped address space.
+ * The kernel holds the mmap lock for as long as it looks for an answer, and who
+ * wants to map or unmap memory waits. So it is asked for a little at a time.
  *
  * x86_64 and other machines with 4 KiB pages and tables. With other pages, or
  * before Linux 6.7, or without the right to look, there is only a guess: a
@@ -25,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "ptfree.h"
@@ -32,7 +30,7 @@
 /* The headers of Debian 12 are those of Linux 6.1. */
 #ifndef PAGEMAP_SCAN
 #define PAGEMAP_SCAN		_IOWR('f', 16, struct pm_scan_arg)
-#define PAGE_IS_FILE		(1 << 2)
+#define PAGE_IS_WRITTEN		(1 << 1)
 #define PAGE_IS_PRESENT		(1 << 3)
 #define PAGE_IS_SWAPPED		(1 << 4)
 #define PAGE_IS_HUGE		(1 << 6)
@@ -49,13 +47,20 @@ struct pm_scan_arg {
 
 #define SLOT_SHIFT	21
 #define SLOT		(1ULL << SLOT_SHIFT)
-#define PMD_SHIFT	30		/* what a table of the second level maps */
-#define PUD_SHIFT	39
-#define PER_TABLE	512
+
+/*
+ * What the kernel is asked about at once: where no tables are, it passes a GiB in
+ * some microseconds, and a table in two or three.
+ */
+#define HOP		(16ULL << 30)
+#define STEP		(32 * SLOT)
+
+/* smaps looks at all pages of a mapping in one go: not for those who have more. */
+#define SMAPS_TABLES	2048
 
 struct vma {
 	uint64_t start, end;
-	bool hugetlb, stays;
+	bool stays;		/* the kernel frees no table that this has a part in */
 };
 
 struct vmas {
@@ -95,16 +100,18 @@ static bool has_flag(const char *flags, const char *flag)
 /* Mappings of drivers can be told by their name only as long as nobody pays for smaps. */
 static bool name_stays(const char *name)
 {
+	if (!strncmp(name, "[vvar", 5))
+		return true;
 	return !strncmp(name, "/dev/", 5) && strncmp(name, "/dev/zero", 9) &&
 		strncmp(name, "/dev/shm/", 9);
 }
 
-static int read_vmas(pid_t pid, bool thorough, struct vmas *vmas)
+static int read_vmas(pid_t pid, bool smaps, struct vmas *vmas)
 {
 	char *path, *text, *line, *next;
 	struct vma *v = NULL;
 
-	path = xasprintf("/proc/%d/%s", pid, thorough ? "smaps" : "maps");
+	path = xasprintf("/proc/%d/%s", pid, smaps ? "smaps" : "maps");
 	text = read_text(path, NULL);
 	free(path);
 	if (!text)
@@ -127,10 +134,7 @@ static int read_vmas(pid_t pid, bool thorough, struct vmas *vmas)
 				.stays = name && name_stays(line + name),
 			};
 		} else if (v && !strncmp(line, "VmFlags: ", 9)) {
-			v->hugetlb = has_flag(line, "ht");
-			/* vvar has entries wherever vdso, its neighbour, has */
-			v->stays = (has_flag(line, "pf") && v->end - v->start > SLOT) ||
-				(has_flag(line, "io") && v->end - v->start > SLOT) ||
+			v->stays = has_flag(line, "pf") || has_flag(line, "io") ||
 				has_flag(line, "mm") || has_flag(line, "um") ||
 				has_flag(line, "uw") || has_flag(line, "ui");
 		}
@@ -139,7 +143,8 @@ static int read_vmas(pid_t pid, bool thorough, struct vmas *vmas)
 	return 0;
 }
 
-static bool in_hugetlb(const struct vmas *vmas, uint64_t addr)
+/* The first mapping that ends behind @addr */
+static size_t vma_at(const struct vmas *vmas, uint64_t addr)
 {
 	size_t low = 0, high = vmas->nr;
 
@@ -151,129 +156,255 @@ static bool in_hugetlb(const struct vmas *vmas, uint64_t addr)
 		else
 			high = mid;
 	}
-	return low < vmas->nr && vmas->v[low].start <= addr && vmas->v[low].hugetlb;
+	return low;
 }
 
-/* The number of different values that a growing sequence has. */
-struct counter {
-	uint64_t last, nr;
-};
-
-static void count_range(struct counter *c, uint64_t first, uint64_t last)
+static bool slot_stays(const struct vmas *vmas, uint64_t slot)
 {
-	if (c->nr && first <= c->last)
-		first = c->last + 1;
-	if (first > last)
-		return;
-	c->nr += last - first + 1;
-	c->last = last;
+	size_t i;
+
+	for (i = vma_at(vmas, slot); i < vmas->nr && vmas->v[i].start < slot + SLOT; i++)
+		if (vmas->v[i].stays)
+			return true;
+	return false;
 }
 
-struct use {
-	struct counter pte, pmd, pud;
+/*
+ * What PAGEMAP_SCAN finds from @start to @end: the number of regions, 0 for
+ * nothing, or -errno. *@next is where it has stopped.
+ */
+static int scan(int fd, uint64_t start, uint64_t end, struct pm_scan_arg *arg, uint64_t *next)
+{
+	int n;
+
+	do {
+		arg->size = sizeof(*arg);
+		arg->start = start;
+		arg->end = end;
+		arg->walk_end = 0;
+		n = ioctl(fd, PAGEMAP_SCAN, arg);
+	} while (n < 0 && errno == EINTR);
+	*next = arg->walk_end;
+	return n < 0 ? -errno : n;
+}
+
+/* Is there an entry? *@addr: the first page with one; *@huge: which needs no table */
+static int find_entry(int fd, uint64_t start, uint64_t end, uint64_t *addr, bool *huge)
+{
+	struct page_region region = {};
+	struct pm_scan_arg arg = {
+		.vec = (uintptr_t)&region,
+		.vec_len = 1,
+		.max_pages = 1,
+		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+		.return_mask = PAGE_IS_HUGE,
+	};
+	uint64_t next;
+	int n = scan(fd, start, end, &arg, &next);
+
+	*addr = region.start;
+	*huge = region.categories & PAGE_IS_HUGE;
+	return n;
+}
+
+/*
+ * Where are tables? Where the whole of the question is this, a kernel that knows
+ * PAGEMAP_SCAN looks at the entry alone, and so it is asked just like this.
+ */
+static int find_tables(int fd, uint64_t start, uint64_t end, struct page_region *regions,
+		       int nr, uint64_t max_pages, uint64_t *next)
+{
+	struct pm_scan_arg arg = {
+		.vec = (uintptr_t)regions,
+		.vec_len = nr,
+		.max_pages = max_pages,
+		.category_mask = PAGE_IS_WRITTEN,
+		.return_mask = PAGE_IS_WRITTEN,
+	};
+
+	return scan(fd, start, end, &arg, next);
+}
+
+static int find_table(int fd, uint64_t start, uint64_t end, uint64_t *addr)
+{
+	struct page_region region = {};
+	uint64_t next;
+	int n = find_tables(fd, start, end, &region, 1, 1, &next);
+
+	*addr = region.start;
+	return n;
+}
+
+/*
+ * No kernel promises the answer of find_table(). So it has to prove itself: there
+ * is a table for the page beside one that is in use, and none where nobody was.
+ */
+static bool kernel_tells(void)
+{
+	char *area, *slot;
+	uint64_t at, addr;
+	bool tells = false, huge;
+	int fd;
+
+	area = mmap(NULL, 3 * SLOT, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (area == MAP_FAILED)
+		return false;
+	slot = area + (-(uintptr_t)area & (SLOT - 1));
+	at = (uintptr_t)slot;
+	fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	if (fd >= 0 && !madvise(area, 3 * SLOT, MADV_NOHUGEPAGE)) {
+		*(volatile char *)slot = 1;
+		tells = find_table(fd, at + TABLE, at + 2 * TABLE, &addr) == 1 &&
+			!find_table(fd, at + SLOT, at + SLOT + TABLE, &addr) &&
+			!find_entry(fd, at + TABLE, at + 2 * TABLE, &addr, &huge) &&
+			find_entry(fd, at, at + TABLE, &addr, &huge) == 1;
+	}
+	if (fd >= 0)
+		close(fd);
+	munmap(area, 3 * SLOT);
+	return tells;
+}
+
+struct count {
+	uint64_t used, empty;	/* tables */
+	uint64_t last;		/* slot that was found empty */
+	double until;
 };
 
-/* 0, or -errno of what the kernel does not allow or does not know. */
-static int count_used(int fd, const struct vmas *vmas, struct use *use)
+/* The tables from @start to @end, of which none has an entry */
+static int count_empty(int fd, const struct vmas *vmas, uint64_t start, uint64_t end,
+		       struct count *c)
 {
-	uint64_t addr = vmas->v[0].start, end = vmas->v[vmas->nr - 1].end;
+	struct page_region regions[64];
+	uint64_t slot, next;
+	int n, i;
 
-	while (addr < end) {
-		struct page_region region;
-		struct pm_scan_arg arg = {
-			.size = sizeof(arg),
-			.start = addr,
-			.end = end,
-			.vec = (uintptr_t)&region,
-			.vec_len = 1,
-			.max_pages = 1,
-			.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-			.return_mask = PAGE_IS_HUGE | PAGE_IS_FILE | PAGE_IS_PRESENT,
-		};
-		int n = ioctl(fd, PAGEMAP_SCAN, &arg);
-
-		if (n < 0 && errno == EINTR)
-			continue;
+	for (; start < end; start = next) {
+		n = find_tables(fd, start, end, regions, 64, 0, &next);
 		if (n < 0)
-			return -errno;
-		if (!n)
+			return n;
+		for (i = 0; i < n; i++) {
+			slot = regions[i].start & -SLOT;
+			for (; slot < regions[i].end; slot += SLOT) {
+				/* a gap between mappings parts the region of a table */
+				if (slot == c->last)
+					continue;
+				c->last = slot;
+				c->empty += !slot_stays(vmas, slot);
+			}
+		}
+		if (next <= start)
 			break;
-		addr = region.start;
-		/*
-		 * A huge page of anonymous memory has a table set aside, to be
-		 * split into; one of a file has none, nor has hugetlb.
-		 */
-		if (!(region.categories & PAGE_IS_HUGE) ||
-		    (!(region.categories & PAGE_IS_FILE) && !in_hugetlb(vmas, addr)))
-			count_range(&use->pte, addr >> SLOT_SHIFT, addr >> SLOT_SHIFT);
-		count_range(&use->pmd, addr >> PMD_SHIFT, addr >> PMD_SHIFT);
-		count_range(&use->pud, addr >> PUD_SHIFT, addr >> PUD_SHIFT);
-		addr = ((addr >> SLOT_SHIFT) + 1) << SLOT_SHIFT;
 	}
 	return 0;
 }
 
-static uint64_t minus(uint64_t a, uint64_t b)
+static uint64_t lower(uint64_t a, uint64_t b)
 {
-	return a > b ? a - b : 0;
+	return a < b ? a : b;
 }
 
-static void bounds(uint64_t pte, const struct vmas *vmas, const struct use *use,
-		   struct tables *t)
+/* 0, or -errno of what the kernel does not allow or does not know. */
+static int count_tables(int fd, const struct vmas *vmas, struct count *c)
 {
-	uint64_t rest, room, upper, stay = 0;
-	struct use mapped = {};
-	size_t i;
+	uint64_t addr = 0, stop, used;
+	bool dense = false;	/* the slot before was in use, so this one may be */
+	bool huge;
+	unsigned int rounds = 0;
+	int n;
 
-	for (i = 0; i < vmas->nr; i++) {
-		const struct vma *v = &vmas->v[i];
+	for (;;) {
+		size_t i = vma_at(vmas, addr);
 
-		count_range(&mapped.pmd, v->start >> PMD_SHIFT, (v->end - 1) >> PMD_SHIFT);
-		count_range(&mapped.pud, v->start >> PUD_SHIFT, (v->end - 1) >> PUD_SHIFT);
-		if (v->stays)
-			stay += ((v->end - 1) >> SLOT_SHIFT) - (v->start >> SLOT_SHIFT) + 1;
+		if (i == vmas->nr)
+			return 0;
+		if (c->until && ++rounds % 64 == 0 && now_seconds() > c->until)
+			return -ETIME;
+		if (addr < vmas->v[i].start)
+			addr = vmas->v[i].start;
+		if (!dense) {
+			stop = lower((addr & -SLOT) + HOP, vmas->v[vmas->nr - 1].end);
+			n = find_table(fd, addr, stop, &used);
+			if (n < 0)
+				return n;
+			addr = n ? used : stop;
+			if (!n)
+				continue;
+		}
+		stop = lower((addr & -SLOT) + (dense ? SLOT : STEP), vmas->v[vmas->nr - 1].end);
+		n = find_entry(fd, addr, stop, &used, &huge);
+		if (n < 0)
+			return n;
+		dense = n;
+		if (dense)
+			stop = used & -SLOT;
+		n = count_empty(fd, vmas, addr, stop, c);
+		if (n < 0)
+			return n;
+		addr = dense ? stop + SLOT : stop;
+		c->used += dense && !huge;
 	}
-	rest = minus(pte / TABLE, use->pte.nr + use->pmd.nr + use->pud.nr);
-
-	/* At most: the empties fill the upper-level tables there are, then others. */
-	room = use->pmd.nr * PER_TABLE - use->pte.nr;
-	upper = rest > room ? (rest - room + PER_TABLE) / (PER_TABLE + 1) : 0;
-	t->freeable = minus(rest, upper) * TABLE;
-
-	upper = (mapped.pmd.nr - use->pmd.nr) + (mapped.pud.nr - use->pud.nr);
-	t->freeable_min = minus(rest, upper + stay) * TABLE;
-	t->how = HOW_COUNTED;
 }
 
-/*
- * @thorough: find out about all mappings that keep their tables; the kernel
- * looks at every page of the process for that.
- *
- * 0, or -errno: EACCES without the right to look, ENOTTY before Linux 6.7.
- */
-int tables_count(pid_t pid, uint64_t pte, bool thorough, struct tables *t)
+static int count(pid_t pid, uint64_t pte, enum scan mode, struct count *c)
 {
+	bool smaps = mode == SCAN_THOROUGH ||
+		(mode == SCAN_USUAL && pte <= SMAPS_TABLES * TABLE);
+	char *path = xasprintf("/proc/%d/pagemap", pid);
 	struct vmas vmas = {};
-	struct use use = {};
-	char *path;
 	int fd, err;
 
-	if (sysconf(_SC_PAGESIZE) != TABLE)
-		return -ENOTTY;
-	path = xasprintf("/proc/%d/pagemap", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	err = fd < 0 ? -errno : 0;
 	free(path);
 	if (err)
 		return err;
-	err = read_vmas(pid, thorough, &vmas);
+	err = read_vmas(pid, smaps, &vmas);
 	if (!err && !vmas.nr)
 		err = -ESRCH;
 	if (!err)
-		err = count_used(fd, &vmas, &use);
-	if (!err)
-		bounds(pte, &vmas, &use, t);
+		err = count_tables(fd, &vmas, c);
 	free(vmas.v);
 	close(fd);
 	return err;
+}
+
+/*
+ * @until: give up then, if that is not 0.
+ *
+ * 0, or -errno: EACCES without the right to look, ENOTTY before Linux 6.7, ETIME.
+ */
+int tables_count(pid_t pid, uint64_t pte, enum scan mode, double until, struct tables *t)
+{
+	struct count c = { .last = 1, .until = until };
+	static int tells = -1;
+	int err;
+
+	if (tells < 0)
+		tells = sysconf(_SC_PAGESIZE) == TABLE && kernel_tells();
+	if (!tells)
+		return -ENOTTY;
+	err = count(pid, pte, mode, &c);
+	if (err)
+		return err;
+	if ((c.used + c.empty) * TABLE > pte) {
+		char *path = xasprintf("/proc/%d/status", pid);
+		uint64_t now = file_value(path, "VmPTE");
+
+		free(path);
+		if (now != UNKNOWN && now > pte)
+			pte = now;
+	}
+	/*
+	 * More than there are: in memory that userfaultfd write-protects, what has no
+	 * table counts for written too, and without smaps nobody knows which that is.
+	 */
+	if ((c.used + c.empty) * TABLE > pte) {
+		t->freeable = lower(t->freeable, pte - lower(c.used * TABLE, pte));
+		return 0;
+	}
+	t->freeable = t->freeable_min = c.empty * TABLE;
+	t->how = HOW_COUNTED;
+	return 0;
 }

@@ -10,7 +10,6 @@
 #include <sys/vfs.h>
 #include <linux/magic.h>
 
-#include "../systemd/ptfree-systemd.h"
 #include "ptfree.h"
 
 struct search {
@@ -49,7 +48,8 @@ static char *unit_cgroup(const char *unit, bool user_bus, char **why)
 		free(cgroup);
 		if (!strcmp(unit, "-.slice"))
 			return xstrdup("/");
-		*why = xstrdup("the unit is not running");
+		if (!*why)
+			*why = xstrdup("the unit is not running");
 		return NULL;
 	}
 	if (cgroup_root())
@@ -113,7 +113,7 @@ static char *pid_cgroup(const char *target)
 
 bool target_is_unit(const char *target)
 {
-	return !strchr(target, '/') && unit_section(target, NULL);
+	return !strchr(target, '/') && unit_with_cgroup(target, NULL);
 }
 
 /* Does not come back with less than a cgroup. */

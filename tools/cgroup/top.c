@@ -27,7 +27,7 @@ struct top {
 	struct machine machine;
 	const struct column *by_process, *by_group;
 	double delay;
-	int mode;
+	enum scan mode;
 	bool show_groups, tree, reverse, help;
 	size_t first;		/* what is scrolled out above */
 	unsigned long left;	/* looks to take, 0: any number */
@@ -131,7 +131,6 @@ static void draw_help(void)
 		"  q          quit",
 		"",
 		"  FREEABLE  page tables without an entry: counted, or",
-		"            ~ counted, with bounds more than a tenth apart, or",
 		"            < not more than that",
 		"",
 		"  Any key goes back.",
@@ -329,34 +328,46 @@ static void live(struct top *t)
 	endwin();
 }
 
-static void batch(struct top *t)
+static void print_text(struct top *t)
 {
+	const struct list *list = t->show_groups ? &t->groups : &t->procs;
 	char text[8192];
 	size_t i;
 
+	machine_line(&t->machine, text, sizeof(text));
+	puts(text);
+	second_line(t, text, sizeof(text));
+	*strstr(text, "  (h:") = 0;
+	puts(text);
+	line_header(columns_of(t), text, sizeof(text));
+	puts(text);
+	for (i = 0; i < list->nr; i++) {
+		line_entry(columns_of(t), &list->e[i], t->show_groups && t->tree,
+			   text, sizeof(text));
+		puts(text);
+	}
+}
+
+/* In JSON, each look is a line. */
+static void batch(struct top *t, bool json)
+{
 	for (;;) {
-		const struct list *list = t->show_groups ? &t->groups : &t->procs;
 		struct timespec ts = {
 			.tv_sec = t->delay,
 			.tv_nsec = (t->delay - (time_t)t->delay) * 1e9,
 		};
 
 		look(t);
-		machine_line(&t->machine, text, sizeof(text));
-		puts(text);
-		second_line(t, text, sizeof(text));
-		*strstr(text, "  (h:") = 0;
-		puts(text);
-		line_header(columns_of(t), text, sizeof(text));
-		puts(text);
-		for (i = 0; i < list->nr; i++) {
-			line_entry(columns_of(t), &list->e[i], t->show_groups && t->tree,
-				   text, sizeof(text));
-			puts(text);
-		}
+		if (json)
+			json_print(survey_json(&t->machine, t->show_groups ? NULL : &t->procs,
+					       t->show_groups ? &t->groups : NULL, SIZE_MAX),
+				   false);
+		else
+			print_text(t);
 		if (t->left && !--t->left)
 			break;
-		putchar('\n');
+		if (!json)
+			putchar('\n');
 		finish_output();
 		nanosleep(&ts, NULL);
 	}
@@ -373,16 +384,17 @@ int cmd_top(int argc, char **argv)
 		{ "sort", required_argument, NULL, 's' },
 		{ "reverse", no_argument, NULL, 'r' },
 		{ "no-scan", no_argument, NULL, 'N' },
+		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{}
 	};
 	struct top t = { .delay = 2, .mode = SCAN_QUICK };
 	const char *sort = "tables";
-	bool in_batch = false;
+	bool in_batch = false, json = false;
 	char keys[256];
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, "bd:n:gts:rNh", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "bd:n:gts:rNjh", options, NULL)) != -1) {
 		switch (opt) {
 		case 'b':
 			in_batch = true;
@@ -408,6 +420,9 @@ int cmd_top(int argc, char **argv)
 		case 'N':
 			t.mode = SCAN_NONE;
 			break;
+		case 'j':
+			json = true;
+			break;
 		case 'h':
 			command_help(argv[0]);
 		default:
@@ -423,10 +438,12 @@ int cmd_top(int argc, char **argv)
 		column_keys(columns_of(&t), keys, sizeof(keys));
 		die(CODE_USAGE, "--sort: no column %s; there are %s", sort, keys);
 	}
+	if (json && !in_batch)
+		die(CODE_USAGE, "top: --json goes with --batch");
 	if (!in_batch && (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)))
 		die(CODE_USAGE, "top: not a terminal; use --batch");
 	if (in_batch)
-		batch(&t);
+		batch(&t, json);
 	else
 		live(&t);
 	list_clear(&t.procs);

@@ -162,6 +162,34 @@ static void unit_files(const char *unit, struct names *files)
 	free(template);
 }
 
+/*
+ * ptfree-systemd takes care of services, slices and scopes; keys of systemd's own
+ * are for other units with a cgroup as well.
+ */
+bool unit_with_cgroup(const char *unit, const char **section)
+{
+	static const struct {
+		const char *suffix, *section;
+	} others[] = {
+		{ ".socket", "Socket" },
+		{ ".mount", "Mount" },
+		{ ".swap", "Swap" },
+	};
+	const char *dot = strrchr(unit, '.');
+	size_t i;
+
+	if (unit_section(unit, section))
+		return true;
+	for (i = 0; dot && i < sizeof(others) / sizeof(others[0]); i++) {
+		if (strcmp(dot, others[i].suffix))
+			continue;
+		if (section)
+			*section = others[i].section;
+		return true;
+	}
+	return false;
+}
+
 struct found {
 	struct budget *b;
 	size_t nr;
@@ -190,7 +218,7 @@ static void read_file(struct found *f, const char *unit, const char *path, struc
 	const char *section;
 	int i, err;
 
-	unit_section(unit, &section);
+	unit_with_cgroup(unit, &section);
 	err = read_unit_file(path, section, true, &fresh);
 	if (err && err != -ENOENT)
 		warn("%s: %s", path, strerror(-err));
@@ -230,8 +258,10 @@ static void add_unit(struct found *f, const char *unit, const char *cgroup)
 			free(b->key);
 			b->key = xstrdup(keys[i].ours);
 		}
-		if (!b->native)
+		if (!b->native) {
 			b->bytes = s.limit[i];
+			b->other_type = !unit_section(unit, NULL);
+		}
 		b->in_force = cgroup ? cgroup_number(cgroup, keys[i].file) : UNKNOWN;
 		/* as the kernel does */
 		if (b->bytes < UNKNOWN)
@@ -244,15 +274,33 @@ static void add_unit(struct found *f, const char *unit, const char *cgroup)
 	names_clear(&files);
 }
 
-/* Below user@.service and below containers it is somebody else's unit of that name. */
+/*
+ * Is it somebody else's unit of that name, of a user's manager or of one in a
+ * container? The system's manager has its units in slices and nothing else, and
+ * a slice "a-b.slice" in "a.slice".
+ */
 static bool foreign(const char *cgroup)
 {
-	const char *end = strrchr(cgroup, '/'), *p;
+	const char *above = cgroup, *end, *dash;
+	size_t len, above_len = 0;
 
-	for (p = strstr(cgroup, ".service/"); p && p < end; p = strstr(p + 1, ".service/"))
-		return true;
-	for (p = strstr(cgroup, ".scope/"); p && p < end; p = strstr(p + 1, ".scope/"))
-		return true;
+	while (*cgroup == '/') {
+		cgroup++;
+		end = strchrnul(cgroup, '/');
+		len = end - cgroup;
+		if (len > 6 && !strncmp(end - 6, ".slice", 6)) {
+			len -= 6;
+			dash = memrchr(cgroup, '-', len);
+			if (dash ? above_len != (size_t)(dash - cgroup) ||
+				   strncmp(cgroup, above, above_len) : above_len > 0)
+				return true;
+			above = cgroup;
+			above_len = len;
+		} else if (*end) {
+			return true;
+		}
+		cgroup = end;
+	}
 	return false;
 }
 
@@ -261,7 +309,7 @@ static void look_at(const char *cgroup, void *arg)
 	const char *unit = strcmp(cgroup, "/") ? strrchr(cgroup, '/') + 1 : "-.slice";
 	struct found *f = arg;
 
-	if (!unit_section(unit, NULL) || foreign(cgroup) || names_have(&f->units, unit))
+	if (!unit_with_cgroup(unit, NULL) || foreign(cgroup) || names_have(&f->units, unit))
 		return;
 	names_add(&f->units, xstrdup(unit));
 	add_unit(f, unit, cgroup);
@@ -283,7 +331,7 @@ static void look_in(struct found *f, const char *path)
 			unit[len - 2] = 0;
 		dot = strrchr(unit, '.');
 		/* not a template, and not a prefix for others; ".service" is nothing at all */
-		if (!unit_section(unit, NULL) || dot == unit || dot[-1] == '@' ||
+		if (!unit_with_cgroup(unit, NULL) || dot == unit || dot[-1] == '@' ||
 		    (dot[-1] == '-' && strcmp(unit, "-.slice")) || names_have(&f->units, unit)) {
 			free(unit);
 			continue;

@@ -132,12 +132,21 @@ static void watch_group(const char *cgroup, void *arg)
 {
 	struct watcher *w = arg;
 	struct watched *g = find(w, cgroup);
+	int dir = watch_path(w, cgroup, "", FOLDER_EVENTS);
 
 	if (!g) {
 		w->w = array_grow(w->w, w->nr);
 		g = &w->w[w->nr++];
-		*g = (struct watched) { .cgroup = xstrdup(cgroup), .file = -1 };
-		g->dir = watch_path(w, cgroup, "", FOLDER_EVENTS);
+		*g = (struct watched) { .cgroup = xstrdup(cgroup), .file = -1, .dir = dir };
+	}
+	/*
+	 * inotify has one number for a folder. Another one: this cgroup was made anew,
+	 * and the queue was too full to tell of it.
+	 */
+	if (g->dir != dir) {
+		g->dir = dir;
+		g->file = -1;
+		memset(g->count, 0, sizeof(g->count));
 	}
 	if (g->file >= 0)
 		return;
@@ -151,22 +160,31 @@ static void watch_group(const char *cgroup, void *arg)
 		read_counts(cgroup, g->count);
 }
 
+static void forget_at(struct watcher *w, size_t i)
+{
+	free(w->w[i].cgroup);
+	w->w[i] = w->w[--w->nr];
+}
+
+/* Cgroups that have gone without our being told */
+static void forget_gone(struct watcher *w)
+{
+	size_t i;
+
+	for (i = w->nr; i--;)
+		if (!cgroup_exists(w->w[i].cgroup))
+			forget_at(w, i);
+}
+
 /* The cgroup is gone, and all that was below. */
 static void forget(struct watcher *w, const char *cgroup)
 {
-	size_t from, to = 0;
+	size_t i;
 
-	for (from = 0; from < w->nr; from++) {
-		struct watched *g = &w->w[from];
-
-		if (!cgroup_below(g->cgroup, cgroup)) {
-			w->w[to++] = *g;
-			continue;
-		}
-		/* The kernel has taken the watches away with the folder. */
-		free(g->cgroup);
-	}
-	w->nr = to;
+	/* The kernel has taken the watches away with the folder. */
+	for (i = w->nr; i--;)
+		if (cgroup_below(w->w[i].cgroup, cgroup))
+			forget_at(w, i);
 }
 
 static void guard(struct watcher *w, const char *cgroup)
@@ -285,10 +303,21 @@ static void take_all(struct watcher *w)
 			continue;
 		}
 		/* Some were lost: look at everything. */
+		forget_gone(w);
 		watch_tops(w);
 		for (i = 0; i < w->nr; i++)
 			check(w, &w->w[i]);
 	}
+}
+
+/* Those that had none when they were looked at last may have it now. */
+static void watch_late_files(struct watcher *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->nr; i++)
+		if (w->w[i].file < 0)
+			watch_group(w->w[i].cgroup, w);
 }
 
 static bool all_have_files(const struct watcher *w)
@@ -364,6 +393,6 @@ int cmd_watch(int argc, char **argv)
 		if (poll(&p, 1, ms) > 0)
 			take_all(&w);
 		else
-			watch_tops(&w);
+			watch_late_files(&w);
 	}
 }
