@@ -14,9 +14,10 @@
 #include "ptfree-systemd.h"
 
 /*
- * On the control group: which of its files were written for a unit file, and
- * that the journal has been told why they were not. Of the system's units only
- * root may say so: who owns a delegated group could lift its budget otherwise.
+ * On the control group: which of its files were written for a unit file, and, as
+ * a second attribute, that the journal has been told why they were not. Of the
+ * system's units only root may say so: who owns a delegated group could lift its
+ * budget otherwise.
  */
 static const char *mark_name(void)
 {
@@ -27,8 +28,28 @@ static const char *mark_name(void)
 	return user ? "user.ptfree" : "trusted.ptfree";
 }
 
-static const char told_word[] = "told";
-#define TOLD	(1 << NR_KEYS)
+static char *told_name(void)
+{
+	return str("%s.told", mark_name());
+}
+
+/* When a unit starts, ptfree-apply.service may look at it at the same time. */
+static bool first_to_tell(const char *dir)
+{
+	char *name = told_name();
+	bool first = !setxattr(dir, name, "1", 1, XATTR_CREATE) || errno != EEXIST;
+
+	free(name);
+	return first;
+}
+
+static void tell_again(const char *dir)
+{
+	char *name = told_name();
+
+	removexattr(dir, name);
+	free(name);
+}
 
 static const char *mount_point(void)
 {
@@ -77,8 +98,6 @@ static int get_mark(const char *dir)
 	for (int i = 0; i < NR_KEYS; i++)
 		if (strstr(text, keys[i].file))
 			mark |= 1 << i;
-	if (strstr(text, told_word))
-		mark |= TOLD;
 	return mark;
 }
 
@@ -96,8 +115,6 @@ static void set_mark(const char *dir, int mark)
 			strcat(text, " ");
 		}
 	}
-	if (mark & TOLD)
-		strcat(text, told_word);
 	setxattr(dir, mark_name(), text, strlen(text), 0);
 }
 
@@ -194,7 +211,8 @@ int cgroup_apply(const char *unit, const char *cgroup, const struct settings *s)
 		}
 		r = write_value(dir, keys[i].file, ours ? s->limit[i] : LIMIT_MAX);
 		if (!r) {
-			mark = (ours ? mark | 1 << i : mark & ~(1 << i)) & ~TOLD;
+			mark = ours ? mark | 1 << i : mark & ~(1 << i);
+			tell_again(dir);
 			continue;
 		}
 		if (!ours)
@@ -206,10 +224,9 @@ int cgroup_apply(const char *unit, const char *cgroup, const struct settings *s)
 			continue;
 		}
 		/* One line is enough where the kernel has neither file, or at a reload. */
-		if (!(mark & TOLD))
+		if (!unit || first_to_tell(dir))
 			say(s->required ? SAY_ERROR : SAY_WARNING,
 			    "%s: no budget for page tables: %s%s", name, missing(dir), must_have);
-		mark |= TOLD;
 		break;
 	}
 	if (unit && mark != old) {
