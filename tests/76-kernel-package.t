@@ -57,13 +57,14 @@ decoy() {
 	printf '%s\n' "Package: $name" "Version: 1" "Architecture: amd64" \
 		"Maintainer: nobody <nobody@localhost>" "Description: not to be installed" \
 		>"$work/decoy/DEBIAN/control"
-	dpkg-deb --root-owner-group -Znone -b "$work/decoy" "$2/${name}_1_amd64.deb"
+	dpkg-deb --root-owner-group -Znone -b "$work/decoy" "$2/${name}_1_amd64.deb" \
+		>/dev/null
 }
 exec 3>&1
 there=$work/overlay/root/build/packages
 mkdir -p "$work/overlay/srv" "$there" "$packages"
 ok "README.md has the commands" right
-decoy "$package" "$packages" >&2
+decoy "$package" "$packages"
 ok "make deb KERNEL=$package builds a kernel package" build
 ok "there is one, an older one is gone" one "$packages"/linux-image-*-ptfree-"$package"_*.deb
 ok "and one of the tool" "$top/scripts/deb"
@@ -72,7 +73,7 @@ image=$(echo "$packages"/linux-image-*-ptfree-"$package"_*.deb)
 cp "$image" "$there/$(basename "$image" | sed "s/-ptfree-${package}_/-ptfree-own_/")"
 cp "$BUILD"/packages/ptfree_*.deb "$there/"
 for flavour in cloud lean test; do
-	[ "$flavour" = "$package" ] || decoy "$flavour" "$there" >&2
+	decoy "$flavour" "$there"
 done
 {
 	"$top/tests/run" --disk server --overlay "$work/overlay" --silence 240 --timeout 1800 \
