@@ -78,6 +78,55 @@ again() {
 ok "killed, it is started again by Restart=" soon again
 ok "and has its budget" is $((64 * M)) knob plain.service memory.pt.max
 
+# ---- from when on ----
+
+# shellcheck disable=SC2016 # for the unit's shell; $$ is systemd's way to say $
+own='cat /sys/fs/cgroup$$(sed -n s/^0:://p /proc/self/cgroup)/memory.pt.max'
+unit order.service <<-UNIT
+	[Service]
+	ExecCondition=sh -c '$own >/run/order.condition'
+	ExecStartPre=sh -c '$own >/run/order.pre'
+	ExecStart=sh -c '$own >/run/order.start; exec sleep infinity'
+	ExecStartPost=sh -c '$own >/run/order.post'
+	X-MemoryPageTableMax=64M
+UNIT
+reload
+systemctl start order
+ok "the first process of ExecStart= has the budget" soon is $((64 * M)) cat /run/order.start
+ok "so has ExecStartPost=" is $((64 * M)) cat /run/order.post
+ok "ExecCondition= and the unit's own ExecStartPre= run before" is "max max" \
+	sh -c "echo \$(cat /run/order.condition /run/order.pre)"
+systemctl stop order
+
+# ---- by hand, for a while ----
+
+plain=$group$(cgroup_of plain.service)
+echo max >"$plain/memory.pt.max"
+ok "what somebody writes by hand is there" is max knob plain.service memory.pt.max
+reload
+ok "until the next daemon-reload, which puts the unit file's value back" \
+	soon is $((64 * M)) knob plain.service memory.pt.max
+# As systemctl edit makes it, whose name hides one in /run.
+unit plain.service.d/override.conf <<-'UNIT'
+	[Service]
+	X-MemoryPageTableMax=63M
+UNIT
+unit /run/systemd/system/plain.service.d/zz-budget.conf <<-'UNIT'
+	[Service]
+	X-MemoryPageTableMax=infinity
+UNIT
+reload
+ok "with a drop-in in /run it is lifted" soon is max knob plain.service memory.pt.max
+reload
+ok "and stays so over daemon-reload" soon applied
+ok "as it is" is max knob plain.service memory.pt.max
+systemctl restart plain
+ok "and over restart" is max knob plain.service memory.pt.max
+rm -r /run/systemd/system/plain.service.d
+reload
+ok "the drop-in removed, the budget is back" soon is $((63 * M)) knob plain.service memory.pt.max
+rm -r /etc/systemd/system/plain.service.d
+
 # ---- every sandbox ----
 
 boxes="ProtectControlGroups=yes
