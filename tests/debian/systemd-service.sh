@@ -296,6 +296,7 @@ fragment f20.service "$X=infinity"
 dropin f21.service.d/a.conf "$X=21M"
 fragment f21.service "ExecStop=/bin/true"
 fragment 'f22-a\x2db.service' "$X=22M"
+{ echo "[Slice]"; echo "$X=9M"; } | unit many.slice
 fragment f23.service "[X-Other]" "$X=1M" "[Service]" "X-MemoryPageTableHigh=23M"
 reload
 ok "generated drop-ins are all that is there of ours" \
@@ -365,6 +366,38 @@ echo $((6 * M)) >"$group$(cgroup_of f1.service)/memory.pt.max"
 ok "ptfree-systemd apply UNIT" ptfree-systemd apply f1.service
 check "puts the file's value back" f1.service $((31 * M))
 ok "ptfree-systemd apply of something else fails" fails ptfree-systemd apply f1.mount
+
+# ---- many reloads in a row ----
+
+i=0
+while [ $i -lt 10 ]; do
+	i=$((i + 1))
+	dropin f1.service.d/new.conf "$X=$((50 + i))M"
+	reload
+	# Each has been seen, so that each has started it.
+	soon applied || i=99
+done
+ok "ten times daemon-reload: each is looked at" [ $i = 10 ]
+check "and the last value is in force" f1.service $((60 * M))
+ok "what looks has not failed" is "active success" \
+	sh -c "echo \$(systemctl is-active ptfree-apply.path) \
+	\$(systemctl show -P Result ptfree-apply.path)"
+i=0
+while [ $i -lt 10 ]; do
+	i=$((i + 1))
+	dropin f1.service.d/new.conf "$X=$((60 + i))M"
+	reload
+done
+ok "ten times without waiting: the last value comes into force" \
+	soon is $((70 * M)) knob f1.service memory.pt.max
+i=0
+while [ $i -lt 7 ]; do
+	i=$((i + 1))
+	systemctl start many.slice
+	soon is $((9 * M)) knob many.slice memory.pt.max || i=99
+	systemctl stop many.slice
+done
+ok "a slice that is started seven times has its budget each time" [ $i = 7 ]
 
 # ---- required ----
 
