@@ -162,6 +162,14 @@ MemoryAccounting=no
 Slice=box-inner.slice
 WorkingDirectory=/tmp
 UMask=0777
+ReadOnlyPaths=/
+NoExecPaths=/
+PrivateDevices=yes
+LimitAS=16M
+LimitDATA=1M
+LimitNPROC=1
+TasksMax=1
+Type=exec
 Type=notify
 Type=oneshot
 Type=forking"
@@ -178,6 +186,8 @@ while read -r line; do
 			extra=NotifyAccess=all ;;
 	Type=oneshot)	command="/bin/sh -c 'sleep infinity &'"
 			extra=RemainAfterExit=yes ;;
+	NoExecPaths=*)	extra=ExecPaths=/usr ;;
+	LimitNPROC=*)	extra=User=nobody ;;
 	*:ro)		extra=BindReadOnlyPaths="/usr /lib /lib64 /bin" ;;
 	Type=forking)	command="/bin/sh -c 'sleep infinity &'" ;;
 	esac
@@ -239,6 +249,23 @@ rooted_again() {
 ok "with RootDirectory=, after Restart=" soon rooted_again
 systemctl stop rooted.service
 ok "its companion stops with it" soon fails systemctl is-active ptfree-unit@rooted.service.service
+
+# A lean kernel has no loop devices to mount an image with: as far as it goes here.
+unit imaged.service <<-'UNIT'
+	[Service]
+	RootImage=/srv/root.img
+	ExecStart=/bin/sleep infinity
+	X-MemoryPageTableMax=7M
+UNIT
+reload
+ok "with RootImage= it has a companion, too" sh -c "systemctl show -P Wants imaged.service | grep -q ptfree-unit@imaged.service"
+
+# A service that is there when it has its name on the bus, and shut in tightly.
+{ echo "[Service]"; echo "X-MemoryPageTableMax=6M"; } | unit systemd-hostnamed.service.d/pt.conf
+reload
+ok "Type=dbus: a service of systemd starts" systemctl start systemd-hostnamed
+ok "it is of that type" is dbus systemctl show -P Type systemd-hostnamed
+ok "and has its budget" is $((6 * M)) knob systemd-hostnamed.service memory.pt.max
 
 # ---- which file counts ----
 
