@@ -441,6 +441,17 @@ ok "and says why" journal_has "r2.service: a setting for page tables is wrong" -
 ok "Required=yes without a budget is nothing" systemctl start r3.service
 ok "Required=yes for all services" systemctl start r4@x.service
 rm /etc/systemd/system/service.d/required.conf
+{ echo "[Slice]"; echo "DisableControllers=memory"; } | unit off.slice
+fragment r5.service "Slice=off.slice" "$X=45M"
+fragment r6.service "Slice=off.slice" "X-MemoryPageTableRequired=yes" "$X=46M"
 reload
+ok "without the memory controller a unit starts" systemctl start r5.service
+ok "there it is off" fails knob r5.service memory.pt.max
+ok "and the unit's journal says so" journal_has \
+	"r5.service: no budget for page tables: the memory controller is not enabled for it" \
+	-u r5.service
+ok "Required=yes without the memory controller: the unit fails" fails systemctl start r6.service
+ok "and says why" journal_has "the memory controller is not enabled for it, and the budget is required" \
+	-u r6.service
 
 finish
