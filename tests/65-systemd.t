@@ -7,4 +7,6 @@ set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 exec "$top/tests/run-debian" --kernel "${KERNEL:-lean}" \
 	--overlay "${BUILD:-$top/build}/systemd/root" \
+	--vm "--put '$top/tools/systemd/Makefile:srv/ptfree/tools/systemd/Makefile'" \
+	--vm "--put '$top/tools/systemd/forget:srv/ptfree/tools/systemd/forget'" \
 	systemd-service.sh systemd-slice.sh systemd-user.sh systemd-remove.sh

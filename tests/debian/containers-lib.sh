@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# shellcheck shell=sh disable=SC2154 # $group is lib.sh's
+# shellcheck shell=sh disable=SC2154,SC2034 # $group is lib.sh's, others the test's
 #
 # Sourced by the tests of containers: a root of busybox, bundles for it.
 
@@ -16,7 +16,11 @@ for word in sh sleep cat; do
 done
 [ ! -e /usr/local/bin/filler ] || cp /usr/local/bin/filler /srv/root/bin/
 
-# bundle NAME DRIVER UNIFIED COMMAND...: /srv/NAME/config.json
+# A mount and a name space more, for those who want to see their own cgroup.
+own_cgroup_mount='{ "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup" }'
+own_cgroup_space='{ "type": "cgroup" }'
+
+# bundle NAME DRIVER UNIFIED COMMAND...: /srv/NAME/config.json; with MOUNT and SPACE
 bundle() {
 	name=$1 driver=$2 unified=$3
 	shift 3
@@ -40,11 +44,13 @@ bundle() {
 			"mounts": [
 				{ "destination": "/proc", "type": "proc", "source": "proc" },
 				{ "destination": "/dev", "type": "tmpfs", "source": "tmpfs" }
+				${MOUNT:+, $MOUNT}
 			],
 			"linux": {
 				"cgroupsPath": "$path",
 				"resources": { "unified": { $unified } },
-				"namespaces": [ { "type": "pid" }, { "type": "mount" }, { "type": "ipc" } ]
+				"namespaces": [ { "type": "pid" }, { "type": "mount" }, { "type": "ipc" }
+					${SPACE:+, $SPACE} ]
 			}
 		}
 	JSON

@@ -7,6 +7,7 @@
 # shellcheck disable=SC2317 # what ok, soon and is call
 # shellcheck source=tests/debian/lib.sh
 . /tests/lib.sh
+# shellcheck source=tests/debian/containers-lib.sh
 . /tests/containers-lib.sh
 
 M=1048576
@@ -33,6 +34,28 @@ for runtime in crun runc; do
 	bundle "$name" cgroupfs '"memory.pt.max": "much"' sleep 1000
 	ok "$runtime: a wrong size is refused" refuses "nvalid argument" $runtime run -d -b "/srv/$name" "$name"
 	$runtime delete -f "$name" >/dev/null 2>&1
+	name=$runtime-request
+	bundle "$name" cgroupfs '"memory.pt_reclaim": "64M"' sleep 1000
+	ok "$runtime: a request for reclaim among the settings is refused" \
+		refuses "emporarily unavailable" $runtime run -d -b "/srv/$name" "$name"
+	$runtime delete -f "$name" >/dev/null 2>&1
+	name=$runtime-inside
+	MOUNT=$own_cgroup_mount SPACE=$own_cgroup_space
+	bundle "$name" cgroupfs '"memory.pt.max": "64M"' sleep 1000
+	MOUNT='' SPACE=''
+	ok "$runtime: a container with a name space of cgroups, which may write there, starts" \
+		started $runtime run -d -b "/srv/$name" --pid-file "/run/$name.pid" "$name"
+	within_it() { $runtime exec "$name" sh -c "$1" </dev/null; }
+	ok "$runtime: sees its own limit" is $((64 * M)) within_it "cat /sys/fs/cgroup/memory.pt.max"
+	ok "$runtime: and can write to its group" within_it \
+		"mkdir /sys/fs/cgroup/own && test -d /sys/fs/cgroup/own"
+	for file in max high; do
+		ok "$runtime: but cannot change memory.pt.$file" refuses "ermi" within_it \
+			"echo 1G >/sys/fs/cgroup/memory.pt.$file"
+	done
+	ok "$runtime: it is as it was" is $((64 * M)) inside "$(cat "/run/$name.pid")" memory.pt.max
+	ok "$runtime: asking for a reclaim it can" within_it "echo max >/sys/fs/cgroup/memory.pt_reclaim"
+	ok "$runtime: it ends" gone $runtime "$name" "$(cat "/run/$name.pid")"
 	name=$runtime-holds
 	bundle "$name" cgroupfs '"memory.pt.high": "1M"' filler 1024 0 /tmp/ready
 	rm -f /srv/root/tmp/ready
@@ -65,9 +88,32 @@ for manager in systemd cgroupfs; do
 			--cgroup-manager $manager exec "$name" cat /sys/fs/cgroup/memory.pt.max
 		reload
 		ok "$name: it stays over daemon-reload" is $((48 * M)) inside "$pid" memory.pt.max
+		ok "$name: the container cannot change it" refuses "ead-only" podman --runtime $runtime \
+			--cgroup-manager $manager exec "$name" sh -c "echo max >/sys/fs/cgroup/memory.pt.max"
+		by_hand() { echo "$2" >"$group$(cgroup_of_pid "$pid")/$1"; }
+		ok "$name: on the host it can be changed" by_hand memory.pt.max 96M
+		ok "$name: which is seen inside" is $((96 * M)) podman --runtime $runtime \
+			--cgroup-manager $manager exec "$name" cat /sys/fs/cgroup/memory.pt.max
+		ok "$name: and a reclaim be asked for" by_hand memory.pt_reclaim max
 		ok "$name: it ends" podman --runtime $runtime --cgroup-manager $manager rm -f -t 0 "$name"
 	done
 done
+
+# A budget for all containers below a slice, by X-MemoryPageTableMax=.
+{ echo "[Slice]"; echo "X-MemoryPageTableMax=80M"; } | unit tenants.slice
+reload
+for runtime in crun runc; do
+	name=podman-tenants-$runtime
+	ok "$name: --cgroup-parent tenants.slice" started podman --runtime $runtime \
+		--cgroup-manager systemd run -d --name "$name" --network host \
+		--cgroup-parent tenants.slice --rootfs /srv/root sleep 1000
+	pid=$(podman inspect -f '{{.State.Pid}}' "$name")
+	below() { case $(cgroup_of_pid "$pid") in /tenants.slice/*) ;; *) cgroup_of_pid "$pid"; false ;; esac; }
+	ok "$name: it is below the slice" below
+	ok "$name: which has its budget" soon is $((80 * M)) cat $group/tenants.slice/memory.pt.max
+	ok "$name: it ends" podman --runtime $runtime --cgroup-manager systemd rm -f -t 0 "$name"
+done
+
 # LXC: a container of its own configuration, over the same root.
 mkdir -p /var/lib/lxc/box
 cat >/var/lib/lxc/box/config <<-CONF

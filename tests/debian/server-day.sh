@@ -3,6 +3,7 @@
 #
 # A day of a server with budgets in its unit files (server-day.root has them):
 # it boots, it is used, the budgets hold, they are changed, somebody uses too much.
+# With the argument native it is a systemd that has the settings itself.
 # Page tables are looked at all the time; lines "# tables ..." are for the plot.
 # shellcheck disable=SC2317 # what ok, soon and is call
 # shellcheck source=tests/debian/lib.sh
@@ -44,21 +45,45 @@ now_is() {
 	note "$1"
 }
 
-native=
-value=$(systemctl show -P MemoryPageTableMax redis-server.service)
-[ -z "$value" ] || native=all
-note "systemd $(systemctl --version | awk 'NR == 1 { print $2 }')," \
-	"which knows ${native:-nothing} of MemoryPageTableMax="
+native=${1:-}
+note "systemd $(systemctl show -P Version)"
+known() { [ -n "$(systemctl show -P MemoryPageTableMax redis-server.service)" ]; }
+if [ "$native" ]; then
+	ok "this systemd has the settings" known
+else
+	ok "this systemd knows nothing of the settings" fails known
+fi
 
 # ---- boot ----
 
 ok "redis-server runs" soon is active systemctl is-active redis-server.service
+ok "under libjemalloc" grep -q libjemalloc "/proc/$(systemctl show -P MainPID redis-server)/maps"
 ok "its budget is that of its drop-in" is "$((400 * K)) $((8 * M))" \
 	sh -c "echo \$(cat $shop/redis-server.service/memory.pt.high $shop/redis-server.service/memory.pt.max)"
 ok "the slice's" soon is $((64 * M)) knob shop.slice memory.pt.max
 ok "the other service's" is $((2 * M)) knob shop-web.service memory.pt.max
 app() { cat "$group$(as_www systemctl --user show -P ControlGroup app.service)/$1"; }
 ok "the user's service, started at boot" soon is $((1 * M)) app memory.pt.max
+shown() {	# shown MAX HIGH PROPERTIES: what systemd says, and what the files have
+	printf 'MemoryPageTableHigh=%s\nMemoryPageTableMax=%s\n' "$2" "$1" |
+		sed 's/=max$/=infinity/' >/tmp/files
+	echo "$3" | sort >/tmp/shown
+	diff /tmp/files /tmp/shown
+}
+agree() {	# systemctl show and the cgroup's files say the same of each
+	for name in redis-server.service shop.slice shop-web.service; do
+		shown "$(knob $name memory.pt.max)" "$(knob $name memory.pt.high)" \
+			"$(systemctl show -p MemoryPageTableMax -p MemoryPageTableHigh $name)" ||
+			{ echo "of $name"; return 1; }
+	done
+	shown "$(app memory.pt.max)" "$(app memory.pt.high)" \
+		"$(as_www systemctl --user show -p MemoryPageTableMax -p MemoryPageTableHigh app)"
+}
+current() { is "$(knob shop-web.service memory.pt.current)" systemctl show -P MemoryPageTableCurrent shop-web; }
+if [ "$native" ]; then
+	ok "systemctl show and the files agree" agree
+	ok "also on what is in use" soon current
+fi
 same() {	# memory.stat is flushed lazily, and services start up
 	a=$(cat "$shop/$1/memory.pt.current")
 	b=$(awk '$1 == "pagetables" { print $2 }' "$shop/$1/memory.stat")
@@ -119,7 +144,7 @@ everything() {
 		is $((400 * K)) knob redis-server.service memory.pt.high &&
 		is $((60 * M)) knob shop.slice memory.pt.max &&
 		is $((2 * M)) knob shop-web.service memory.pt.max &&
-		is $((1 * M)) app memory.pt.max
+		is $((1 * M)) app memory.pt.max && { [ -z "$native" ] || agree; }
 }
 reload
 ok "daemon-reload has everything looked at again" soon applied

@@ -66,6 +66,43 @@ ok "ptfree-systemd run starts a service" \
 ok "with one line in the journal" journal_has "$why" -u t1.service
 ok "and a scope" ptfree-systemd run --quiet --scope --max=1M -- true
 ok "with --required it does not" fails ptfree-systemd run --quiet --scope --max=1M --required -- true
+# ---- a user's units ----
+
+useradd -m -s /bin/sh ada
+uid=$(id -u ada)
+mine() {
+	setpriv --reuid ada --regid ada --init-groups env -C /home/ada HOME=/home/ada \
+		XDG_RUNTIME_DIR="/run/user/$uid" systemctl --user "$@"
+}
+for name in u1 u2; do
+	unit /home/ada/.config/systemd/user/$name.service <<-UNIT
+		[Service]
+		ExecStart=/bin/sleep infinity
+		$X=3M
+	UNIT
+done
+echo "X-MemoryPageTableRequired=yes" >>/home/ada/.config/systemd/user/u2.service
+unit /home/ada/.config/systemd/user/us.slice <<-UNIT
+	[Slice]
+	$X=3M
+UNIT
+chown -R ada: /home/ada
+loginctl enable-linger ada
+ok "a user's manager runs" soon mine is-system-running
+ok "a user's unit starts" mine start u1
+ok "with one line in the journal" once u1.service
+ok "and a slice of the user" mine start us.slice
+ok "with one line in the journal" soon once us.slice
+ok "Required=yes: the user's unit fails" fails mine start u2
+ok "with one line that says why" once u2.service
+mine daemon-reload
+ok "the user's daemon-reload has everything looked at again" soon is inactive \
+	mine show -P ActiveState ptfree-apply.service
+ok "and says nothing again" once u1.service
+ok "nothing else of the user has failed" is "u2.service" \
+	sh -c "echo \$(setpriv --reuid ada --regid ada --init-groups env XDG_RUNTIME_DIR=/run/user/$uid \
+	systemctl --user list-units --failed --plain --no-legend | cut -d' ' -f1)"
+
 ok "nothing else has failed" is "n2.service ptfree-unit@m2.slice.service" \
 	sh -c "echo \$(systemctl list-units --failed --plain --no-legend | cut -d' ' -f1)"
 finish

@@ -78,6 +78,55 @@ again() {
 ok "killed, it is started again by Restart=" soon again
 ok "and has its budget" is $((64 * M)) knob plain.service memory.pt.max
 
+# ---- from when on ----
+
+# shellcheck disable=SC2016 # for the unit's shell; $$ is systemd's way to say $
+own='cat /sys/fs/cgroup$$(sed -n s/^0:://p /proc/self/cgroup)/memory.pt.max'
+unit order.service <<-UNIT
+	[Service]
+	ExecCondition=sh -c '$own >/run/order.condition'
+	ExecStartPre=sh -c '$own >/run/order.pre'
+	ExecStart=sh -c '$own >/run/order.start; exec sleep infinity'
+	ExecStartPost=sh -c '$own >/run/order.post'
+	X-MemoryPageTableMax=64M
+UNIT
+reload
+systemctl start order
+ok "the first process of ExecStart= has the budget" soon is $((64 * M)) cat /run/order.start
+ok "so has ExecStartPost=" is $((64 * M)) cat /run/order.post
+ok "ExecCondition= and the unit's own ExecStartPre= run before" is "max max" \
+	sh -c "echo \$(cat /run/order.condition /run/order.pre)"
+systemctl stop order
+
+# ---- by hand, for a while ----
+
+plain=$group$(cgroup_of plain.service)
+echo max >"$plain/memory.pt.max"
+ok "what somebody writes by hand is there" is max knob plain.service memory.pt.max
+reload
+ok "until the next daemon-reload, which puts the unit file's value back" \
+	soon is $((64 * M)) knob plain.service memory.pt.max
+# As systemctl edit makes it, whose name hides one in /run.
+unit plain.service.d/override.conf <<-'UNIT'
+	[Service]
+	X-MemoryPageTableMax=63M
+UNIT
+unit /run/systemd/system/plain.service.d/zz-budget.conf <<-'UNIT'
+	[Service]
+	X-MemoryPageTableMax=infinity
+UNIT
+reload
+ok "with a drop-in in /run it is lifted" soon is max knob plain.service memory.pt.max
+reload
+ok "and stays so over daemon-reload" soon applied
+ok "as it is" is max knob plain.service memory.pt.max
+systemctl restart plain
+ok "and over restart" is max knob plain.service memory.pt.max
+rm -r /run/systemd/system/plain.service.d
+reload
+ok "the drop-in removed, the budget is back" soon is $((63 * M)) knob plain.service memory.pt.max
+rm -r /etc/systemd/system/plain.service.d
+
 # ---- every sandbox ----
 
 boxes="ProtectControlGroups=yes
@@ -113,6 +162,14 @@ MemoryAccounting=no
 Slice=box-inner.slice
 WorkingDirectory=/tmp
 UMask=0777
+ReadOnlyPaths=/
+NoExecPaths=/
+PrivateDevices=yes
+LimitAS=16M
+LimitDATA=1M
+LimitNPROC=1
+TasksMax=1
+Type=exec
 Type=notify
 Type=oneshot
 Type=forking"
@@ -129,6 +186,8 @@ while read -r line; do
 			extra=NotifyAccess=all ;;
 	Type=oneshot)	command="/bin/sh -c 'sleep infinity &'"
 			extra=RemainAfterExit=yes ;;
+	NoExecPaths=*)	extra=ExecPaths=/usr ;;
+	LimitNPROC=*)	extra=User=nobody ;;
 	*:ro)		extra=BindReadOnlyPaths="/usr /lib /lib64 /bin" ;;
 	Type=forking)	command="/bin/sh -c 'sleep infinity &'" ;;
 	esac
@@ -191,6 +250,23 @@ ok "with RootDirectory=, after Restart=" soon rooted_again
 systemctl stop rooted.service
 ok "its companion stops with it" soon fails systemctl is-active ptfree-unit@rooted.service.service
 
+# A lean kernel has no loop devices to mount an image with: as far as it goes here.
+unit imaged.service <<-'UNIT'
+	[Service]
+	RootImage=/srv/root.img
+	ExecStart=/bin/sleep infinity
+	X-MemoryPageTableMax=7M
+UNIT
+reload
+ok "with RootImage= it has a companion, too" sh -c "systemctl show -P Wants imaged.service | grep -q ptfree-unit@imaged.service"
+
+# A service that is there when it has its name on the bus, and shut in tightly.
+{ echo "[Service]"; echo "X-MemoryPageTableMax=6M"; } | unit systemd-hostnamed.service.d/pt.conf
+reload
+ok "Type=dbus: a service of systemd starts" systemctl start systemd-hostnamed
+ok "it is of that type" is dbus systemctl show -P Type systemd-hostnamed
+ok "and has its budget" is $((6 * M)) knob systemd-hostnamed.service memory.pt.max
+
 # ---- which file counts ----
 
 simple="ExecStart=/bin/sleep infinity"
@@ -247,6 +323,7 @@ fragment f20.service "$X=infinity"
 dropin f21.service.d/a.conf "$X=21M"
 fragment f21.service "ExecStop=/bin/true"
 fragment 'f22-a\x2db.service' "$X=22M"
+{ echo "[Slice]"; echo "$X=9M"; } | unit many.slice
 fragment f23.service "[X-Other]" "$X=1M" "[Service]" "X-MemoryPageTableHigh=23M"
 reload
 ok "generated drop-ins are all that is there of ours" \
@@ -317,6 +394,38 @@ ok "ptfree-systemd apply UNIT" ptfree-systemd apply f1.service
 check "puts the file's value back" f1.service $((31 * M))
 ok "ptfree-systemd apply of something else fails" fails ptfree-systemd apply f1.mount
 
+# ---- many reloads in a row ----
+
+i=0
+while [ $i -lt 10 ]; do
+	i=$((i + 1))
+	dropin f1.service.d/new.conf "$X=$((50 + i))M"
+	reload
+	# Each has been seen, so that each has started it.
+	soon applied || i=99
+done
+ok "ten times daemon-reload: each is looked at" [ $i = 10 ]
+check "and the last value is in force" f1.service $((60 * M))
+ok "what looks has not failed" is "active success" \
+	sh -c "echo \$(systemctl is-active ptfree-apply.path) \
+	\$(systemctl show -P Result ptfree-apply.path)"
+i=0
+while [ $i -lt 10 ]; do
+	i=$((i + 1))
+	dropin f1.service.d/new.conf "$X=$((60 + i))M"
+	reload
+done
+ok "ten times without waiting: the last value comes into force" \
+	soon is $((70 * M)) knob f1.service memory.pt.max
+i=0
+while [ $i -lt 7 ]; do
+	i=$((i + 1))
+	systemctl start many.slice
+	soon is $((9 * M)) knob many.slice memory.pt.max || i=99
+	systemctl stop many.slice
+done
+ok "a slice that is started seven times has its budget each time" [ $i = 7 ]
+
 # ---- required ----
 
 fragment r1.service "X-MemoryPageTableRequired=yes" "$X=41M"
@@ -332,6 +441,17 @@ ok "and says why" journal_has "r2.service: a setting for page tables is wrong" -
 ok "Required=yes without a budget is nothing" systemctl start r3.service
 ok "Required=yes for all services" systemctl start r4@x.service
 rm /etc/systemd/system/service.d/required.conf
+{ echo "[Slice]"; echo "DisableControllers=memory"; } | unit off.slice
+fragment r5.service "Slice=off.slice" "$X=45M"
+fragment r6.service "Slice=off.slice" "X-MemoryPageTableRequired=yes" "$X=46M"
 reload
+ok "without the memory controller a unit starts" systemctl start r5.service
+ok "there it is off" fails knob r5.service memory.pt.max
+ok "and the unit's journal says so" journal_has \
+	"r5.service: no budget for page tables: the memory controller is not enabled for it" \
+	-u r5.service
+ok "Required=yes without the memory controller: the unit fails" fails systemctl start r6.service
+ok "and says why" journal_has "the memory controller is not enabled for it, and the budget is required" \
+	-u r6.service
 
 finish

@@ -81,6 +81,32 @@ mine start u5-a
 ok "a drop-in for every user's units in /etc/systemd/user" \
 	is $((8 * M)) myknob u5-a.service memory.pt.max
 mine stop u4.scope
+for size in 9M much; do
+	myunit u6-$size.service <<-UNIT
+		[Service]
+		ExecStart=/bin/sleep infinity
+		X-MemoryPageTableRequired=yes
+		$X=$size
+	UNIT
+done
+myunit off.slice <<-UNIT
+	[Slice]
+	DisableControllers=memory
+UNIT
+myunit u7.service <<-UNIT
+	[Service]
+	ExecStart=/bin/sleep infinity
+	Slice=off.slice
+	X-MemoryPageTableRequired=yes
+	$X=9M
+UNIT
+mine daemon-reload
+ok "Required=yes: a user's unit with its budget starts" mine start u6-9M
+ok "and has it" is $((9 * M)) myknob u6-9M.service memory.pt.max
+ok "Required=yes with a bad size: the user's unit fails" fails mine start u6-much
+ok "and says why" journal_has "u6-much.service: a setting for page tables is wrong"
+ok "Required=yes without the memory controller: the user's unit fails" fails mine start u7
+ok "and says why" journal_has "u7.service: no budget for page tables: the memory controller is not"
 
 # Who owns a delegated group cannot have root lift a limit that somebody set.
 rm /etc/systemd/system/user@.service.d/pt.conf

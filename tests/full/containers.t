@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# covers: mm include patches/linux-6.12 configs tests/debian tests/tool
+# covers: mm include patches/linux-6.12 configs tests/debian tests/tool tools/systemd
 # needs: build vm image lean stock installed
 #
 # memory.pt.max in containers of crun, runc, podman and LXC as Debian ships them, and
@@ -14,7 +14,7 @@ mkdir -p "$build/containers/usr/local/bin"
 gcc -O2 -static -o "$build/containers/usr/local/bin/filler" "$top/tests/tool/filler.c"
 for machine in "${KERNEL:-lean} containers.sh" "${STOCK:-stock} containers-none.sh"; do
 	"$top/tests/run-debian" --image containers --kernel "${machine% *}" \
-		--overlay "$build/containers" \
+		--overlay "$build/containers" --overlay "$build/systemd/root" \
 		--vm "--put '$top/tests/debian/containers-lib.sh:tests/containers-lib.sh'" \
 		"${machine#* }" || echo "@failed"
 done | awk '
