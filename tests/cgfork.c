@@ -230,7 +230,7 @@ FIXTURE_TEARDOWN(fork)
 }
 
 #define USED	1000L
-#define FEWER	800L
+#define FEWER	600L
 
 /* A fork is refused after it has copied no more than the tables of 1 GiB too many. */
 #define check_peak(group, limit) __check_peak(_metadata, group, limit)

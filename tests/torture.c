@@ -14,7 +14,7 @@
  * failure: a run that tortured nothing proves nothing. So is a race window that
  * was entered as seldom, on a kernel that counts them (CONFIG_FREEPT_DEBUG); there
  * one in 16 stays is prolonged by --delay microseconds at the most. On a slow or
- * busy machine the run goes on with what was done too seldom, for up to seven
+ * busy machine the run goes on with what was done too seldom, for up to ten
  * times N seconds.
  *
  * --faults: allocations of the tortured processes fail, at random; see tests/full/faults.t.
