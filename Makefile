@@ -78,7 +78,7 @@ demo: deps-vm ## what ptfree does for known programs, against Debian's own kerne
 
 .PHONY: check
 check: deps-vm ## build what is needed and run every test in the virtual machine (TESTS=tests/20-*.t: only those)
-	@scripts/deps check image deb
+	@scripts/deps check series image deb
 	@$(MAKE) kernel kernel-debug guest stock tools
 	@scripts/image >/dev/null
 	@scripts/systemd build

@@ -309,6 +309,13 @@ static void freept_count_memcg_refault(void)
 #endif
 }
 
+/**
+ * __freept_refault - a PTE table is put where the engine may have freed one
+ * @mm: the mm, which has a filter
+ * @pmd: the PMD entry
+ *
+ * Context: As for freept_table_installed(): the lock of the PMD table is held.
+ */
 void __freept_refault(struct mm_struct *mm, pmd_t *pmd)
 {
 	/* pairs with cmpxchg_release() in freept_filter_prepare() */

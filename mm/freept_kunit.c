@@ -512,8 +512,27 @@ static struct kunit_case fk_cases[] = {
 	KUNIT_CASE(fk_rcu),
 	KUNIT_CASE(fk_refault),
 	KUNIT_CASE(fk_young),
-	FK_ORDER_CASES,
-	FK_MARKS_CASES,
+	/* mm/freept_kunit_order.c */
+	KUNIT_CASE(fk_refilled),
+	KUNIT_CASE(fk_look),
+	KUNIT_CASE(fk_uncovered),
+	KUNIT_CASE(fk_pmd_stays),
+	KUNIT_CASE(fk_holes),
+	KUNIT_CASE(fk_nothing_there),
+	KUNIT_CASE(fk_gives_way),
+	KUNIT_CASE(fk_resched),
+	KUNIT_CASE(fk_memalloc),
+	KUNIT_CASE(fk_exiting),
+	KUNIT_CASE(fk_dax),
+	KUNIT_CASE(fk_flush),
+	KUNIT_CASE(fk_flush_pending),
+	KUNIT_CASE(fk_flush_batched),
+	KUNIT_CASE(fk_flush_lazy),
+	/* mm/freept_kunit_marks.c */
+	KUNIT_CASE(fk_lap_put_off),
+	KUNIT_CASE(fk_hints_kept),
+	KUNIT_CASE(fk_ranges),
+	KUNIT_CASE(fk_deposit),
 	{}
 };
 

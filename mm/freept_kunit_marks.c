@@ -108,9 +108,3 @@ static void fk_deposit(struct kunit *test)
 	kunit_skip(test, "no huge pages in this configuration");
 }
 #endif
-
-#define FK_MARKS_CASES			\
-	KUNIT_CASE(fk_lap_put_off),	\
-	KUNIT_CASE(fk_hints_kept),	\
-	KUNIT_CASE(fk_ranges),		\
-	KUNIT_CASE(fk_deposit)

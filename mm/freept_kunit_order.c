@@ -349,7 +349,10 @@ static void fk_heard_flush(struct fk_listener *l, bool whole, bool too_small)
 	l->nr_flushes++;
 	l->nr_whole += whole;
 	l->too_small |= too_small;
-	l->unlocked |= !spin_is_locked(l->pml);
+	if (spin_trylock(l->pml)) {
+		l->unlocked = true;
+		spin_unlock(l->pml);
+	}
 	for (i = 0; i < FK_TABLES; i++) {
 		l->linked |= !pmd_none(*mm_find_pmd(l->mm, l->addr + i * PMD_SIZE));
 		l->destructed |= !PageTable(l->table[i]);
@@ -575,20 +578,3 @@ static void fk_flush_lazy(struct kunit *test)
 }
 
 #endif
-
-#define FK_ORDER_CASES			\
-	KUNIT_CASE(fk_refilled),	\
-	KUNIT_CASE(fk_look),		\
-	KUNIT_CASE(fk_uncovered),	\
-	KUNIT_CASE(fk_pmd_stays),	\
-	KUNIT_CASE(fk_holes),		\
-	KUNIT_CASE(fk_nothing_there),	\
-	KUNIT_CASE(fk_gives_way),	\
-	KUNIT_CASE(fk_resched),		\
-	KUNIT_CASE(fk_memalloc),	\
-	KUNIT_CASE(fk_exiting),		\
-	KUNIT_CASE(fk_dax),		\
-	KUNIT_CASE(fk_flush),		\
-	KUNIT_CASE(fk_flush_pending),	\
-	KUNIT_CASE(fk_flush_batched),	\
-	KUNIT_CASE(fk_flush_lazy)

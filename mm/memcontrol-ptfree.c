@@ -93,6 +93,16 @@ static struct mem_cgroup *pt_folio_memcg(struct folio *folio)
  * they are page_counter_charge() and page_counter_uncharge() for one page, less
  * what these do for memory.min and memory.low, and inlined.
  */
+
+/**
+ * __memcg_pt_charge - a page table was allocated and charged
+ * @folio: the table
+ *
+ * Counts it in its cgroup and in those above.  Over a budget, work is queued for
+ * the return to user space, or done at once where that is too late.
+ *
+ * Context: No page-table lock is held.
+ */
 void __memcg_pt_charge(struct folio *folio)
 {
 	struct page_counter *counter;
@@ -122,6 +132,12 @@ unlock:
 		memcg_pt_overshoot();
 }
 
+/**
+ * __memcg_pt_uncharge - a page table that was charged is about to be freed
+ * @folio: the table
+ *
+ * Context: Any.
+ */
 void __memcg_pt_uncharge(struct folio *folio)
 {
 	struct page_counter *counter;

@@ -109,6 +109,12 @@ bool __memcg_pt_retry_fork(void);
 unsigned long memcg_pt_usage(struct mem_cgroup *memcg);
 void memcg_pt_count_kill(struct mm_struct *mm);
 
+/**
+ * memcg_pt_task_init - a new task has not gone over any budget
+ * @p: the task, a copy of current as yet
+ *
+ * Context: fork; the task does not run.
+ */
 static inline void memcg_pt_task_init(struct task_struct *p)
 {
 	p->memcg_pt_pending = false;
@@ -132,6 +138,7 @@ static inline bool memcg_pt_return_to_user(void)
  * @mm: the mm
  *
  * Context: Any, run-queue locks included.
+ * Return: true if a cgroup that the mm belongs to has one.
  */
 static inline bool memcg_pt_asked(struct mm_struct *mm)
 {
@@ -173,6 +180,7 @@ static inline bool memcg_pt_fork_stops(bool needs_table)
  * stopped the fork.
  *
  * Context: Process context, no mmap lock is held.  May sleep.
+ * Return: true if it is worth it: once for each fork.
  */
 static inline bool memcg_pt_retry_fork(void)
 {
