@@ -5,7 +5,8 @@
  * Included by mm/freept_kunit.c, after mm/freept_kunit_order.c.  Marks that are lost, or
  * made for nothing, show in nothing but the time that a table stays.
  */
-#include <asm/pgalloc.h>
+
+#include <linux/pgalloc.h>
 
 /* Background work for current's mm is due, and comes */
 static void fk_background(void)

@@ -205,16 +205,16 @@ bool memcg_pt_enforce_max(struct mem_cgroup *memcg, enum memcg_pt_caller caller)
 		memcg_pt_pause_end(pause);
 		memcg_pt_victim_alive(memcg);	/* lets go of one that is gone */
 		memcg->pt.busy_since = 0;
-	} else if (ret)
+	} else if (ret) {
 		memcg_pt_kick(memcg, MEMCG_PT_VISIT_DELAY);
-	else if (caller == MEMCG_PT_CHARGE ? pt_others_can_read(current->mm) :
-					     signal_pending(current))
+	} else if (caller == MEMCG_PT_CHARGE ? pt_others_can_read(current->mm) :
+					       signal_pending(current)) {
 		/* what the caller may not do, or has no time for */
 		memcg_pt_kick(memcg, 1);
-	else if (caller == MEMCG_PT_CHARGE)
-		;	/* goes on when the call is done */
-	else
+	} else if (caller != MEMCG_PT_CHARGE) {
+		/* a charge that could do nothing goes on when the call is done */
 		memcg_pt_in_vain(memcg, pause, pass.wasted_ns, nr_unmaps);
+	}
 unlock:
 	mutex_unlock(&memcg->pt.budget_lock);
 	if (caller == MEMCG_PT_FORK)

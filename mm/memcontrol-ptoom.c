@@ -45,12 +45,12 @@ static int pt_add_killable(struct task_struct *p, void *arg)
 		return 0;
 	}
 	__acquire(&task->alloc_lock);	/* find_lock_task_mm() did */
-	if (task->signal->flags & SIGNAL_GROUP_EXIT)
+	if (task->signal->flags & SIGNAL_GROUP_EXIT) {
 		killable->dying = true;
-	else if (task->signal->oom_score_adj != OOM_SCORE_ADJ_MIN &&
-		 !test_bit(MMF_OOM_SKIP, &task->mm->flags) &&
-		 !in_vfork(task) &&
-		 READ_ONCE(task->mm->freept.pass) != killable->id) {
+	} else if (task->signal->oom_score_adj != OOM_SCORE_ADJ_MIN &&
+		   !test_bit(MMF_OOM_SKIP, &task->mm->flags) &&
+		   !in_vfork(task) &&
+		   READ_ONCE(task->mm->freept.pass) != killable->id) {
 		nr = mm_pgtables_bytes(task->mm) / PAGE_SIZE;
 		/* only now: of two with one mm the other may be the one to count */
 		WRITE_ONCE(task->mm->freept.pass, killable->id);

@@ -30,7 +30,7 @@
 void memcg_pt_pause_end(struct memcg_pt_pause *pause)
 {
 	WRITE_ONCE(pause->delay, 0);
-	WRITE_ONCE(pause->upto, PAGE_COUNTER_MAX);
+	WRITE_ONCE(pause->bound, PAGE_COUNTER_MAX);
 	WRITE_ONCE(pause->earliest, jiffies);
 	WRITE_ONCE(pause->retry, jiffies);
 }
@@ -59,11 +59,11 @@ unsigned long memcg_pt_price(u64 wasted_ns)
 bool memcg_pt_paused(struct memcg_pt_pause *pause, unsigned long usage)
 {
 	return time_before(jiffies, READ_ONCE(pause->retry)) &&
-	       usage <= READ_ONCE(pause->upto);
+	       usage <= READ_ONCE(pause->bound);
 }
 
 /* How far usage may grow in a pause: nothing could be done about what is over @max */
-static unsigned long pt_pause_upto(unsigned long usage, unsigned long max)
+static unsigned long pt_pause_bound(unsigned long usage, unsigned long max)
 {
 	if (usage <= max)
 		return max + MEMCG_PT_OVERSHOOT;
@@ -84,13 +84,13 @@ static unsigned long pt_pause_upto(unsigned long usage, unsigned long max)
 void memcg_pt_came_down(struct memcg_pt_pause *pause, unsigned long usage,
 			unsigned long max)
 {
-	unsigned long upto = READ_ONCE(pause->upto);
+	unsigned long bound = READ_ONCE(pause->bound);
 
-	if (upto == PAGE_COUNTER_MAX)
+	if (bound == PAGE_COUNTER_MAX)
 		return;
-	usage = pt_pause_upto(usage, max);
-	if (usage < upto)
-		WRITE_ONCE(pause->upto, usage);
+	usage = pt_pause_bound(usage, max);
+	if (usage < bound)
+		WRITE_ONCE(pause->bound, usage);
 }
 
 /**
@@ -137,8 +137,8 @@ void memcg_pt_in_vain(struct mem_cgroup *memcg, struct memcg_pt_pause *pause,
 	unsigned long delay;
 
 	/* nobody is stopped over high, however far */
-	WRITE_ONCE(pause->upto, pause == &memcg->pt.pause_max ?
-		   pt_pause_upto(memcg_pt_usage(memcg), READ_ONCE(memcg->pt.usage.max)) :
+	WRITE_ONCE(pause->bound, pause == &memcg->pt.pause_max ?
+		   pt_pause_bound(memcg_pt_usage(memcg), READ_ONCE(memcg->pt.usage.max)) :
 		   PAGE_COUNTER_MAX);
 	WRITE_ONCE(pause->nr_unmaps, nr_unmaps);
 	delay = memcg_pt_back_off(pause, wasted_ns);

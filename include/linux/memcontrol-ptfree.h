@@ -37,7 +37,7 @@ struct memcg_pt_pause {
 	unsigned long earliest;
 	unsigned int delay;
 	int nr_unmaps;		/* pt.nr_unmaps when nothing was found */
-	unsigned long upto;	/* usage from which on an attempt is made all the same */
+	unsigned long bound;	/* usage from which on an attempt is made all the same */
 };
 
 /* What a memory cgroup knows of its page tables */
