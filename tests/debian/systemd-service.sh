@@ -400,25 +400,24 @@ ok "ptfree-systemd apply of something else fails" fails ptfree-systemd apply f1.
 for name in ptfree-apply.service ptfree-unit@f1.service; do
 	ok "$name may start as often as it likes" is 0 systemctl show -P StartLimitIntervalUSec "$name"
 done
-for i in 1 2 3; do
-	dropin f1.service.d/new.conf "$X=$((60 + i))M"
+for turn in 1 2 3; do
+	dropin f1.service.d/new.conf "$X=$((60 + turn))M"
 	reload
-	note "reload $i"
+	note "reload $turn"
 done
 ok "three times daemon-reload without waiting: the last value comes into force" \
 	soon is $((63 * M)) knob f1.service memory.pt.max
 ok "what looks has not failed" is "active success" \
 	sh -c "echo \$(systemctl is-active ptfree-apply.path) \
 	\$(systemctl show -P Result ptfree-apply.path)"
-i=0
-while [ $i -lt 3 ]; do
-	i=$((i + 1))
+budgets=0
+for turn in 1 2 3; do
 	systemctl start many.slice
-	soon is $((9 * M)) knob many.slice memory.pt.max || i=99
+	soon is $((9 * M)) knob many.slice memory.pt.max && budgets=$((budgets + 1))
 	systemctl stop many.slice
-	note "start $i"
+	note "start $turn"
 done
-ok "a slice that is started three times has its budget each time" [ $i = 3 ]
+ok "a slice that is started three times has its budget each time" [ $budgets = 3 ]
 
 # ---- required ----
 
