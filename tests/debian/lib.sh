@@ -68,10 +68,10 @@ lives() { [ -e "/proc/$1/exe" ]; }
 # soon COMMAND...: true within a minute. For what systemd does after it has
 # answered.
 soon() {
-	i=0
+	tries=0
 	while ! out=$("$@" 2>&1); do
-		i=$((i + 1))
-		[ $i -lt 300 ] || { echo "$out"; return 1; }
+		tries=$((tries + 1))
+		[ $tries -lt 300 ] || { echo "$out"; return 1; }
 		sleep 0.2
 	done
 }
