@@ -260,8 +260,9 @@ static void report_windows(long min)
 		line = strsep(&rest, "\n");
 		if (line)
 			sscanf(line, "%31s %ld %ld %ld", name, &entered, &delayed, &changed);
-		ksft_test_result(!strcmp(name, windows[i].name) && entered >= min && delayed &&
-				 (changed || !windows[i].changes),
+		/* one stay in 16 is prolonged: none of a dozen may well be */
+		ksft_test_result(!strcmp(name, windows[i].name) && entered >= min &&
+				 (entered < 100 || (delayed && (changed || !windows[i].changes))),
 				 "window %s: entered %ld times, at least %ld, prolonged %ld, raced %ld\n",
 				 windows[i].name, entered, min, delayed, changed);
 	}
