@@ -80,6 +80,8 @@ ok "and back" test -x /usr/bin/ptfree-systemd
 pids() { systemctl show -P MainPID gone gone-in bound "user@$uid" | paste -sd' '; }
 state() { systemctl show -P ActiveState "$@" | sed '/^$/d' | paste -sd' '; }
 was=$(pids)
+# Those of the scripts before, which were to fail
+systemctl reset-failed
 ok "make uninstall" make -C /srv/ptfree/tools/systemd uninstall
 ok "no process has noticed, not even where a budget is required" is "$was" pids
 ok "no unit has failed" is "" systemctl list-units --failed --plain --no-legend
