@@ -19,7 +19,7 @@
  *  3. Under the lock of the PMD table, and of each PTE table nested in it, see
  *     whether that is so, and clear the PMD entry in the same hold.  Flush the
  *     TLB once for all of them before the lock is dropped; freept_unlink().
- *  4. Hand the tables to RCU, many in one callback; freept_free().
+ *  4. Hand the tables to RCU, many in one callback; mm/freept_batch.c.
  *
  * The mmap lock is held for reading, which keeps VMAs and all levels above the
  * PTE tables in place, and is dropped after a bounded amount of work.  A VMA
@@ -44,7 +44,6 @@
 #include <linux/rcupdate.h>
 #include <linux/sched/clock.h>
 #include <linux/sched/signal.h>
-#include <linux/slab.h>
 #include <linux/vmstat.h>
 
 #include <asm/tlbflush.h>
@@ -55,9 +54,6 @@
 
 #define CREATE_TRACE_POINTS
 #include <trace/events/freept.h>
-
-/* Tables that one RCU callback frees: few callbacks, and none that is long */
-#define FREEPT_RCU_BATCH	64
 
 /* asm/tlbflush.h: can tables be freed while their mm is alive? */
 #ifndef arch_freept_possible
@@ -257,106 +253,6 @@ static struct freept_look freept_look(struct mm_struct *mm, pmd_t *pmd,
 	return look;
 }
 
-/* Tables on their way to RCU: the first of a chain has the rcu_head */
-struct freept_batch {
-	struct ptdesc *first;
-	unsigned int nr;
-};
-
-/*
- * The next of a chain, as its PFN plus one in two fields: the mark beside them is
- * not to be touched.  Who removed entries, or looked, may have found the table
- * when it was still linked, and leaves a mark on it until the grace period is
- * over.  Nothing else of the descriptor is free: the first of a chain has its
- * rcu_head, and whoever found the table may take its lock.
- */
-static void freept_chain(struct ptdesc *pt, struct ptdesc *next)
-{
-	u64 link = next ? (u64)page_to_pfn(ptdesc_page(next)) + 1 : 0;
-
-	BUILD_BUG_ON(MAX_PHYSMEM_BITS - PAGE_SHIFT >= 32 + 16);
-	pt->pt_next_low = lower_32_bits(link);
-	pt->pt_next_high = upper_32_bits(link);
-}
-
-static struct ptdesc *freept_chain_next(struct ptdesc *pt)
-{
-	u64 link = (u64)pt->pt_next_high << 32 | pt->pt_next_low;
-
-	return link ? page_ptdesc(pfn_to_page(link - 1)) : NULL;
-}
-
-static void freept_rcu_free(struct rcu_head *head)
-{
-	struct ptdesc *pt = container_of(head, struct ptdesc, pt_rcu_head);
-
-	rcu_read_lock();
-	while (pt) {
-		struct ptdesc *next = freept_chain_next(pt);
-		struct mem_cgroup *owner = folio_memcg(ptdesc_folio(pt));
-
-		pagetable_pte_dtor(pt);
-		pagetable_free(pt);
-		/*
-		 * One by one: what is uncharged shall not be in flight as well.  And
-		 * not before memory.current is told: that is what a kill waits for.
-		 */
-		memcg_pt_freed(owner, 1);
-		pt = next;
-	}
-	rcu_read_unlock();
-	memcg_pt_freed_wake();
-}
-
-/* Tables that were charged to @memcg, or to nobody, are freed */
-static void freept_count_memcg(struct mem_cgroup *memcg, unsigned int nr,
-			       struct freept_control *fc)
-{
-#ifdef CONFIG_MEMCG
-	if (!memcg || !nr)
-		return;
-	count_memcg_events(memcg, PTFREE, nr);
-	if (fc->memcg && mem_cgroup_is_descendant(memcg, fc->memcg))
-		fc->nr_charged += nr;
-#endif
-}
-
-/*
- * Free what was unlinked.  Until the grace period is over, walkers that found a
- * table before may look at it and take its lock, so the destructor, too, waits
- * for it.  The charge is returned there as well.
- */
-static void freept_free(struct freept_batch *batch, struct freept_control *fc)
-{
-	struct mem_cgroup *memcg = NULL;
-	unsigned int in_chain = 0, nr_memcg = 0;
-	struct ptdesc *pt = batch->first, *head = pt;
-
-	rcu_read_lock();
-	while (pt) {
-		struct ptdesc *next = freept_chain_next(pt);
-		struct mem_cgroup *owner = folio_memcg(ptdesc_folio(pt));
-
-		if (owner != memcg) {
-			freept_count_memcg(memcg, nr_memcg, fc);
-			memcg = owner;
-			nr_memcg = 0;
-		}
-		nr_memcg++;
-		if (++in_chain == FREEPT_RCU_BATCH || !next) {
-			freept_chain(pt, NULL);
-			/* memory that somebody may be waiting for: not lazily */
-			call_rcu_hurry(&head->pt_rcu_head, freept_rcu_free);
-			head = next;
-			in_chain = 0;
-		}
-		pt = next;
-	}
-	freept_count_memcg(memcg, nr_memcg, fc);
-	rcu_read_unlock();
-	count_vm_events(PTFREE, batch->nr);
-}
-
 /*
  * A table that was installed in this tick or the last one may have been put
  * there by a fault that has not come to use it yet: see freept_table_new().
@@ -424,9 +320,7 @@ static bool freept_unlink_one(struct mm_struct *mm, pmd_t *pmd, spinlock_t *pml,
 	mm_dec_nr_ptes(mm);
 	freept_filter_freed(mm, pmd);
 	trace_freept_table(mm, addr);
-	freept_chain(pt, batch->first);
-	batch->first = pt;
-	batch->nr++;
+	freept_batch_add(batch, pt);
 	return true;
 }
 
@@ -482,7 +376,7 @@ static unsigned int freept_unlink(struct mm_struct *mm, pmd_t *pmd,
 
 	if (batch.nr)
 		freept_window(FREEPT_WINDOW_FLUSHED, NULL, __pmd(0));
-	freept_free(&batch, fc);
+	freept_batch_free(&batch, fc);
 	fc->nr_freed += batch.nr;
 	fc->nr_to_free -= batch.nr;
 	return next;

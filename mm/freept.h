@@ -3,8 +3,9 @@
 #define __MM_FREEPT_H
 
 /*
- * Between mm/freept.c (the engine), mm/freept_hints.c (what is known of tables
- * without looking at them), mm/freept_scan.c (background work) and
+ * Between mm/freept.c (the engine), mm/freept_batch.c (what it has unlinked),
+ * mm/freept_hints.c (what is known of tables without looking at them),
+ * mm/freept_scan.c (background work), mm/freept_lap.c (when that is due) and
  * mm/freept_user.c (what a process can ask for).
  */
 
@@ -19,8 +20,32 @@ unsigned long freept_eligible(struct mm_struct *mm, unsigned long start,
 			      unsigned long end, unsigned long *slots,
 			      unsigned int flags, unsigned int *nr_vmas);
 
+/**
+ * struct freept_batch - tables that were unlinked, on their way to RCU
+ * @first: the last one that was added, which leads to the others
+ * @nr: how many they are
+ */
+struct freept_batch {
+	struct ptdesc *first;
+	unsigned int nr;
+};
+
+/* mm/freept_batch.c */
+void freept_batch_add(struct freept_batch *batch, struct ptdesc *pt);
+struct ptdesc *freept_batch_next(struct ptdesc *pt);
+void freept_batch_free(struct freept_batch *batch, struct freept_control *fc);
+
 /* mm/freept_scan.c */
 void freept_was_asked(void);
+unsigned long freept_delay(void);
+
+/* In place of a generation: the lap that looks at all tables is not over yet */
+#define FREEPT_LAP		UINT_MAX
+
+/* mm/freept_lap.c */
+unsigned long freept_lap_delay(struct mm_struct *mm);
+bool freept_lap_begin(struct mm_struct *mm);
+void freept_lap_end(struct mm_struct *mm);
 
 struct dentry;
 

@@ -420,12 +420,14 @@ static void fk_late_mark(struct kunit *test)
 		KUNIT_ASSERT_NOT_NULL(test, pt[i]);
 	}
 	for (mark = FREEPT_FILLED; mark <= FREEPT_REMOVED_AGAIN; mark++) {
+		struct freept_batch batch = { };
+
 		for (i = 0; i < ARRAY_SIZE(pt); i++)
-			freept_chain(pt[i], i ? pt[i - 1] : NULL);
+			freept_batch_add(&batch, pt[i]);
 		for (i = 0; i < ARRAY_SIZE(pt); i++)
 			WRITE_ONCE(pt[i]->pt_emptied, mark);
 		for (i = 0; i < ARRAY_SIZE(pt); i++)
-			KUNIT_EXPECT_PTR_EQ(test, freept_chain_next(pt[i]),
+			KUNIT_EXPECT_PTR_EQ(test, freept_batch_next(pt[i]),
 					    i ? pt[i - 1] : NULL);
 		/* and the other way round: what is chained keeps its mark */
 		for (i = 0; i < ARRAY_SIZE(pt); i++)

@@ -23,7 +23,7 @@
  *    the thread sleeps as long.  Looking at what then is freed, and freeing it,
  *    is work that pays, and bounded per piece;
  *  - it looks where entries were removed, see mm/freept_hints.c, and frees what
- *    was empty at two looks; freept_lap_end() says how long it waits for the next;
+ *    was empty at two looks; mm/freept_lap.c says how long it waits for the next;
  *  - nobody waits for the mmap lock: if it is taken, the piece is put off;
  *  - while nobody asks for background work the tick hook is a static branch.
  */
@@ -34,7 +34,6 @@
 #include <linux/init.h>
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
-#include <linux/math64.h>
 #include <linux/memcontrol-ptfree.h>
 #include <linux/mm.h>
 #include <linux/oom.h>
@@ -64,13 +63,6 @@ enum freept_mode {
 /* Ticks that the tasks of a process have to take a piece before the thread does */
 #define FREEPT_GRACE		2
 
-/* The delay is doubled so often: where laps free little, and where it is wrong */
-#define FREEPT_IDLE_MAX		3
-#define FREEPT_HARM_MAX		7
-
-/* In place of a generation: the lap that looks at all tables is not over yet */
-#define FREEPT_LAP		UINT_MAX
-
 /* Processes that the thread considers between two chances to reschedule */
 #define FREEPT_PIDS		64
 
@@ -96,7 +88,8 @@ static bool freept_active(void)
 		 (READ_ONCE(freept_asked) || memcg_pt_budgets_exist())));
 }
 
-static unsigned long freept_delay(void)
+/* Jiffies from one run to the next, as they are set */
+unsigned long freept_delay(void)
 {
 	return msecs_to_jiffies(READ_ONCE(freept_scan_delay_ms));
 }
@@ -136,89 +129,6 @@ static bool freept_due(struct mm_struct *mm, unsigned long grace)
 	WRITE_ONCE(mm->freept.next, jiffies + freept_delay());
 	WRITE_ONCE(mm->freept.generation, READ_ONCE(freept_generation));
 	return false;
-}
-
-/**
- * freept_price - the time to pay for in pauses
- * @scan_ns: time that looking took, as the engine tells it
- * @work: what was looked at, in tables
- * @nr_freed: tables freed of those
- *
- * Context: Any.
- * Return: ns spent on looking at what then was not freed.
- */
-u64 freept_price(u64 scan_ns, unsigned long work, unsigned long nr_freed)
-{
-	if (!work)
-		return scan_ns;
-	return div64_ul(scan_ns * (work - min(nr_freed, work)), work);
-}
-
-/* Jiffies from one lap to the next */
-static unsigned long freept_lap_delay(struct mm_struct *mm)
-{
-	return freept_delay() << max(mm->freept.idle, mm->freept.harm);
-}
-
-/*
- * A lap, that is once through the address space, is over.  How long until the
- * next one?  The delay is doubled
- *
- *  - when next to nothing of what the lap has looked at was empty, three times at
- *    the most: such a process uses what it unmaps a part of;
- *  - twice, when a good part of what was empty or freed was soon in use again.
- *    That is forgotten bit by bit, when it has not happened for a minute and for
- *    four laps.  When the delay is longer than the program leaves its tables
- *    empty, none is found empty twice any more, and none is freed.
- */
-static void freept_lap_end(struct mm_struct *mm)
-{
-	struct freept_mm *fm = &mm->freept;
-	unsigned long reused = fm->lap_reused + READ_ONCE(fm->nr_refaults);
-
-	if (reused > 8 && reused > (fm->lap_empty + fm->last_freed) / 4) {
-		fm->harm = min(fm->harm + 2, FREEPT_HARM_MAX);
-		fm->harm_since = jiffies;
-	} else if (fm->harm && time_after(jiffies, fm->harm_since +
-					  max(60UL * HZ, 4 * freept_lap_delay(mm)))) {
-		fm->harm--;
-		fm->harm_since = jiffies;
-	}
-	if (fm->lap_empty < fm->lap_scanned / 16)
-		fm->idle = min(fm->idle + 1, FREEPT_IDLE_MAX);
-	else
-		fm->idle = 0;
-
-	if (fm->lap_freed)
-		fm->last_freed = fm->lap_freed;
-	fm->lap_scanned = 0;
-	fm->lap_empty = 0;
-	fm->lap_reused = 0;
-	fm->lap_freed = 0;
-	WRITE_ONCE(fm->nr_refaults, 0);
-	/* settings that have changed meanwhile, and lost hints, void it */
-	cmpxchg(&fm->hinted, FREEPT_LAP, fm->lap);
-}
-
-/*
- * A new lap begins.  Nothing to do if no entry was removed since the last one.
- * What is removed from now on is for the next one.
- */
-static bool freept_lap_begin(struct mm_struct *mm)
-{
-	struct freept_mm *fm = &mm->freept;
-
-	fm->lap = READ_ONCE(freept_generation);
-	if (READ_ONCE(fm->hinted) != fm->lap) {
-		WRITE_ONCE(fm->hinted, FREEPT_LAP);
-		WRITE_ONCE(fm->marked, false);
-		return true;
-	}
-	if (!READ_ONCE(fm->marked))
-		return false;
-	WRITE_ONCE(fm->marked, false);
-	smp_mb();	/* pairs with freept_pmd_mark() */
-	return true;
 }
 
 /*
