@@ -12,8 +12,8 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 BUILD=${BUILD:-$top/build}
 export BUILD
 package=${PACKAGE:-test}
-packages=$BUILD/packages
-[ "$package" != test ] || packages=$BUILD/packages-test
+packages=$BUILD/packages release=-ptfree-$package
+[ "$package" != test ] || packages=$BUILD/packages-test release=-ptfree
 work=$(mktemp -d)
 trap 'rm -rf "$work" "$packages"/linux-image-6.12.999-*' EXIT
 trap 'exit 1' INT TERM HUP
@@ -52,7 +52,7 @@ right() {
 echo "TAP version 13"
 # An image that installs nothing: of another flavour, of which nothing may follow.
 decoy() {
-	name=linux-image-6.12.999-ptfree-$1
+	name=linux-image-6.12.999$1
 	mkdir -p "$work/decoy/DEBIAN"
 	printf '%s\n' "Package: $name" "Version: 1" "Architecture: amd64" \
 		"Maintainer: nobody <nobody@localhost>" "Description: not to be installed" \
@@ -64,16 +64,16 @@ exec 3>&1
 there=$work/overlay/root/build/packages
 mkdir -p "$work/overlay/srv" "$there" "$packages"
 ok "README.md has the commands" right
-decoy "$package" "$packages"
+decoy "$release" "$packages"
 ok "make deb KERNEL=$package builds a kernel package" build
-ok "there is one, an older one is gone" one "$packages"/linux-image-*-ptfree-"$package"_*.deb
+ok "there is one, an older one is gone" one "$packages"/linux-image-*"$release"_*.deb
 ok "and one of the tool" "$top/scripts/deb"
 [ $bad = 0 ] || { echo "1..$n"; exit 1; }
-image=$(echo "$packages"/linux-image-*-ptfree-"$package"_*.deb)
-cp "$image" "$there/$(basename "$image" | sed "s/-ptfree-${package}_/-ptfree-own_/")"
+image=$(echo "$packages"/linux-image-*"$release"_*.deb)
+cp "$image" "$there/$(basename "$image" | sed "s/${release}_/-ptfree-own_/")"
 cp "$BUILD"/packages/ptfree_*.deb "$there/"
 for flavour in cloud lean test; do
-	decoy "$flavour" "$there"
+	decoy "-ptfree-$flavour" "$there"
 done
 {
 	"$top/tests/run" --disk server --overlay "$work/overlay" --silence 240 --timeout 1800 \

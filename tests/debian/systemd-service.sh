@@ -91,6 +91,8 @@ unit order.service <<-UNIT
 	X-MemoryPageTableMax=64M
 UNIT
 reload
+# Which looks at every unit that runs, at one that is being started, too.
+soon applied
 systemctl start order
 ok "the first process of ExecStart= has the budget" soon is $((64 * M)) cat /run/order.start
 ok "so has ExecStartPost=" is $((64 * M)) cat /run/order.post
