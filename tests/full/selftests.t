@@ -1,11 +1,45 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# covers: mm include patches/linux-6.12 configs tests/selftests-cgroup
-# needs: build vm lean stock
+# covers: mm include patches/linux-6.12 configs/lean.config configs/small.config configs/selftests.config tests/selftests.py tests/selftests-cgroup tests/selftests-mm
+# needs: build vm stock selftests
 #
-# The kernel's own selftests of cgroups pass as they do on Debian's kernel, with
-# the feature there and unused, and with all processes cleaned in the background.
-# Which are left out, and why: tests/selftests-cgroup --help. Not a part of `make
-# check`: the freezer's tests have time limits of their own, which a busy host misses.
+# The kernel's own selftests of cgroups and of memory management pass as they do on a
+# stock kernel: with the feature there and unused, and with the empty tables of all
+# processes freed in the background. Which are left out, and why: tests/selftests-cgroup
+# --help, tests/selftests-mm --help. Not a part of `make check`: some have time limits of
+# their own, which a busy host misses. SUITES="cgroup mm": only those.
 set -eu
-exec "$(dirname "$0")/../selftests-cgroup" --kernel "${KERNEL:-lean}"
+top=$(cd "$(dirname "$0")/../.." && pwd)
+export BUILD="${BUILD:-$top/build}"
+suites=${SUITES:-cgroup mm}
+
+"$top/scripts/tree" lay 2>&1 | sed -u 's/^/# /'
+"$top/scripts/guest-tests" 2>&1 | sed -u 's/^/# /'
+case $suites in
+*cgroup*)
+	"$top/scripts/kernel" lean 2>&1 | sed -u 's/^/# /'
+	;;
+esac
+case $suites in
+*mm*)
+	"$top/scripts/kernel" selftests 2>&1 | sed -u 's/^/# /'
+	# The very source that the tree was made from
+	version=$(sed -n 's/.*"source": "deb \([^"]*\)".*/\1/p' "$BUILD/tree/.git/ptfree.json")
+	[ -z "$version" ] || export SOURCE_VERSION="$version"
+	"$top/scripts/source" keep "$BUILD/pristine" 2>&1 | sed -u 's/^/# /'
+	TREE=$BUILD/pristine "$top/scripts/kernel" selftests-stock 2>&1 | sed -u 's/^/# /'
+	;;
+esac
+for suite in $suites; do
+	case $suite in
+	cgroup) "$top/tests/selftests-cgroup" --kernel "${KERNEL:-lean}" || echo "@failed" ;;
+	*) "$top/tests/selftests-$suite" || echo "@failed" ;;
+	esac
+done | awk '
+	/^TAP version/ { if (!seen++) print; next }
+	/^1\.\./ { next }
+	/^@failed$/ { bad = 1; next }
+	/^(not )?ok [0-9]+/ { sub(/ok [0-9]+/, "ok " ++n) }
+	{ print; fflush() }
+	END { print "1.." n; exit bad }
+'

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=sh
+#
+# stress.sh SECONDS - guest part of tests/full/stress.t: stress-ng's memory stressors,
+# two workers of one for SECONDS, then of the next, all with --verify, while the
+# background frees the empty tables of every process as often as it can.
+#
+# A stressor passes when stress-ng is content (what it verifies is right, no worker was
+# killed, nothing is missing in this kernel) and has done something.
+#
+# Left out: numa (one memory node), swap (wants a file on a file system that the kernel
+# can swap to; pageswap, madvise and stack have a swap device), physpage (looks at
+# /dev/mem), tmpfs and dev-shm (fill all of memory, as mmap, memfd and shm do not).
+seconds=$1
+stressors="
+vm --vm-bytes 8M --vm-method all
+vm --vm-bytes 16M --vm-method write64 --vm-madvise dontneed
+vm --vm-bytes 16M --vm-method flip --vm-madvise dontneed --vm-keep
+vm --vm-bytes 16M --vm-method walk-1a --vm-madvise hugepage
+vm --vm-bytes 8M --vm-method zero-one --vm-madvise mergeable --vm-populate
+vm --vm-bytes 16M --vm-method swap --vm-locked
+madvise
+mmap --mmap-bytes 16M --mmap-mprotect
+mmap --mmap-bytes 8M --mmap-file --mmap-async
+mmapaddr
+mmapfixed
+mmapfork
+mmaphuge
+mmapmany
+mprotect
+mremap --mremap-bytes 8M
+munmap
+pagemove --pagemove-bytes 4M
+pageswap
+userfaultfd --userfaultfd-bytes 4M
+tlb-shootdown
+mincore --mincore-random
+fork --fork-vm
+vfork
+vforkmany --vforkmany-vm
+clone
+rmap
+bigheap --bigheap-growth 1M
+brk
+brk --brk-mlock
+stack --stack-fill
+stack --stack-pageout
+stack --stack-unmap
+stackmmap
+bad-altstack
+malloc --malloc-bytes 1M --malloc-touch
+malloc --malloc-bytes 1M --malloc-thresh 64K --malloc-pthreads 2
+mlock
+mlockmany --mlockmany-procs 16
+msync --msync-bytes 2M
+msyncmany
+memfd --memfd-bytes 8M
+shm --shm-bytes 1M --shm-segs 16
+shm-sysv --shm-sysv-bytes 1M
+remap
+vm-addr
+vm-rw --vm-rw-bytes 4M
+vm-segv
+vm-splice
+mcontend
+memthrash
+membarrier
+"
+n=0 bad=0
+result() {	# result STATUS TEXT
+	n=$((n + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $n - $2"
+	else
+		echo "not ok $n - $2"
+		bad=1
+	fi
+}
+vmstat() { sed -n "s/^$1 //p" /proc/vmstat; }
+
+cd /tmp || exit 1
+mkswap /dev/ram0 >/dev/null
+swapon /dev/ram0 || echo "# no swap"
+if ! { echo 10 >/proc/sys/vm/freept_scan_delay_ms && echo 2 >/proc/sys/vm/freept; }; then
+	echo "Bail out! no vm.freept"
+	exit 1
+fi
+echo "1..$(($(echo "$stressors" | grep -c .) + 2))"
+
+at_start=$(vmstat ptfree)
+pages=$(vmstat nr_page_table_pages)
+while read -r name options; do
+	[ -n "$name" ] || continue
+	before=$(vmstat ptfree)
+	# shellcheck disable=SC2086 # several words
+	timeout -s KILL $((seconds * 6 + 60)) stress-ng --no-rand-seed --temp-path /tmp --oomable \
+		--verify --metrics --timeout "${seconds}s" "--$name" 2 $options \
+		>/tmp/said 2>&1 </dev/null
+	code=$?
+	ops=$(awk -v name="$name" '$2 == "metrc:" && $4 == name { print $5 }' /tmp/said)
+	[ $code = 0 ] && [ "${ops:-0}" -gt 0 ]
+	status=$?
+	result $status "$name${options:+ $options}: ${ops:-0} operations, $(($(vmstat ptfree) - before)) tables freed"
+	if [ $status != 0 ]; then
+		echo "# exit code $code"
+		sed 's/^/# /' /tmp/said
+	fi
+	[ $code != 137 ] || killall -q -9 stress-ng
+done <<END
+$stressors
+END
+
+freed=$(($(vmstat ptfree) - at_start))
+[ $freed -gt 1000 ]
+result $? "the background freed $freed tables in total"
+
+# Those that are freed wait for a grace period.
+tries=200
+while [ "$(vmstat nr_page_table_pages)" -gt $((pages + 20)) ] && [ $tries -gt 0 ]; do
+	usleep 100000
+	tries=$((tries - 1))
+done
+[ $tries -gt 0 ]
+result $? "page tables as before: $pages and $(vmstat nr_page_table_pages)"
+exit $bad
