@@ -33,7 +33,14 @@ static void freept_chain(struct ptdesc *pt, struct ptdesc *next)
 	pt->pt_next_high = upper_32_bits(link);
 }
 
-/* The table that was added before @pt */
+/**
+ * freept_batch_next - the table that was added before another one
+ * @pt: a table of a batch
+ *
+ * Context: Whoever owns the batch.
+ * Return: The table, or NULL for the first that was added, and for the last of a
+ * chain that was handed to RCU.
+ */
 struct ptdesc *freept_batch_next(struct ptdesc *pt)
 {
 	u64 link = (u64)pt->pt_next_high << 32 | pt->pt_next_low;

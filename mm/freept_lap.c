@@ -34,15 +34,23 @@ u64 freept_price(u64 scan_ns, unsigned long work, unsigned long nr_freed)
 	return div64_ul(scan_ns * (work - min(nr_freed, work)), work);
 }
 
-/* Jiffies from one lap to the next */
+/**
+ * freept_lap_delay - the time between two laps
+ * @mm: the mm
+ *
+ * Context: Any; what it is made from can change.
+ * Return: Jiffies, freept_delay() and up to 2^FREEPT_HARM_MAX times that.
+ */
 unsigned long freept_lap_delay(struct mm_struct *mm)
 {
 	return freept_delay() << max(mm->freept.idle, mm->freept.harm);
 }
 
-/*
- * A lap, that is once through the address space, is over.  How long until the
- * next one?  The delay is doubled
+/**
+ * freept_lap_end - a lap, that is once through the address space, is over
+ * @mm: the mm
+ *
+ * How long until the next one?  The delay is doubled
  *
  *  - when next to nothing of what the lap has looked at was empty, three times at
  *    the most: such a process uses what it unmaps a part of;
@@ -50,6 +58,8 @@ unsigned long freept_lap_delay(struct mm_struct *mm)
  *    That is forgotten bit by bit, when it has not happened for a minute and for
  *    four laps.  When the delay is longer than the program leaves its tables
  *    empty, none is found empty twice any more, and none is freed.
+ *
+ * Context: Process context, by who does the piece for @mm.
  */
 void freept_lap_end(struct mm_struct *mm)
 {
@@ -80,9 +90,15 @@ void freept_lap_end(struct mm_struct *mm)
 	cmpxchg(&fm->hinted, FREEPT_LAP, fm->lap);
 }
 
-/*
- * A new lap begins.  Nothing to do if no entry was removed since the last one.
+/**
+ * freept_lap_begin - a new lap begins
+ * @mm: the mm
+ *
  * What is removed from now on is for the next one.
+ *
+ * Context: Process context, by who does the piece for @mm.
+ * Return: false if there is nothing to do, as no entry was removed since the last
+ * one.
  */
 bool freept_lap_begin(struct mm_struct *mm)
 {

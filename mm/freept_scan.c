@@ -88,7 +88,12 @@ static bool freept_active(void)
 		 (READ_ONCE(freept_asked) || memcg_pt_budgets_exist())));
 }
 
-/* Jiffies from one run to the next, as they are set */
+/**
+ * freept_delay - the time between two runs, as it is set
+ *
+ * Context: Any.
+ * Return: vm.freept_scan_delay_ms in jiffies.
+ */
 unsigned long freept_delay(void)
 {
 	return msecs_to_jiffies(READ_ONCE(freept_scan_delay_ms));

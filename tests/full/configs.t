@@ -18,7 +18,8 @@ result() {	# result STATUS TEXT
 }
 
 # What the patches change, and those who use the headers that they change most
-engine="mm/freept.o mm/freept_vma.o mm/freept_hints.o mm/freept_scan.o mm/freept_user.o"
+engine="mm/freept.o mm/freept_batch.o mm/freept_vma.o mm/freept_hints.o mm/freept_scan.o
+	mm/freept_lap.o mm/freept_user.o"
 budgets="mm/memcontrol-ptfree.o mm/memcontrol-ptbudget.o mm/memcontrol-ptpause.o mm/memcontrol-ptoom.o
 	mm/memcontrol-ptreclaim.o mm/memcontrol-ptpressure.o mm/memcontrol.o"
 always="mm/memory.o mm/mremap.o mm/filemap.o mm/pgtable-generic.o mm/userfaultfd.o
@@ -53,6 +54,10 @@ compiles no-split "without split page-table locks" "CONFIG_NR_CPUS=2" \
 	"$engine $budgets mm/khugepaged.o"
 ! grep -q SPLIT_PTE_PTLOCKS=y "$BUILD/config-no-split/.config"
 result $? "the configuration without split locks has none"
+compiles ia32 "with 32-bit programs, whose vDSO sees words of 32 bits" \
+	"CONFIG_IA32_EMULATION=y" "$engine $budgets mm/khugepaged.o arch/x86/entry/vdso/"
+grep -q CONFIG_IA32_EMULATION=y "$BUILD/config-ia32/.config"
+result $? "the configuration for 32-bit programs has them"
 compiles rt "with PREEMPT_RT" "# CONFIG_PREEMPT_VOLUNTARY is not set
 CONFIG_PREEMPT_RT=y" "$engine $budgets mm/khugepaged.o"
 grep -q CONFIG_PREEMPT_RT=y "$BUILD/config-rt/.config"
