@@ -115,7 +115,7 @@ munmap. The gigabytes are set with `BENCH_GIB`; the guest's memory follows."""
 
 	def run(self, runs):
 		program = compile_guest("engine")
-		gib = int(os.environ.get("BENCH_GIB", MILLION))
+		gib = int(os.environ.get("BENCH_GIB") or MILLION)
 		for what in (str(gib), f"rescan={gib}"):
 			runs.count("scale", self.seeds, self.agree, ["/tests/engine", what],
 				   put=[program], mem=f"{1536 + gib * 5 // 2}M",
