@@ -371,8 +371,8 @@ static void laps(struct holds *h, long ms)
 static void measure_rescan(long gib)
 {
 	size_t len = gib * PMD_SPAN;
-	/* a run of the default size each second, and some to spare */
-	long lap_ms = 10000 + gib * 1000 / 8;
+	/* a run of the default size takes one second and up to three, and some to spare */
+	long lap_ms = 10000 + gib * 1000 / 4;
 	struct holds h;
 	char *at = map_anon(len);
 
@@ -388,6 +388,7 @@ static void measure_rescan(long gib)
 	figure(h.ns / h.scanned * TABLES, "rescan/first-lap");
 	laps(&h, lap_ms);
 	figure(h.ns / gib, "rescan/nothing");
+	figure(h.scanned, "rescan/nothing-looks");
 	/* one page of one table, which has another */
 	*(volatile char *)(at + len / 2 + PAGE) = 1;
 	discard(at + len / 2 + PAGE, PAGE);
