@@ -5,7 +5,7 @@
  * An attempt to bring a cgroup under its budget goes through all page tables of its
  * processes.  Where it finds nothing to free, that is the case for as long as no entry
  * is removed from any of them; so the next one is made after a pause, each twice as
- * long as the last, and no sooner than what an attempt costs is a 64th of the time.
+ * long as the last, and no sooner than what an attempt costs is an 80th of the time.
  * An unmapping in one of the mms that were visited ends it, but not that rule: in a
  * cgroup with a million tables in use, the next attempt comes a second or two later.
  * So does usage that grows on.
@@ -19,7 +19,7 @@
 
 /* Pauses: at the most, and in multiples of the time that was wasted */
 #define PT_PAUSE_MAX		(10 * HZ)
-#define PT_PACE			64
+#define PT_PACE			80
 
 /**
  * memcg_pt_pause_end - the next attempt may be made at once
@@ -99,7 +99,7 @@ void memcg_pt_came_down(struct memcg_pt_pause *pause, unsigned long usage,
  * @wasted_ns: time that the attempt took
  *
  * Twice as long as the last time, and PT_PACE times what the attempt took: this
- * keeps the cost at a 64th of the time, whatever the program does.
+ * keeps the cost at an 80th of the time, whatever the program does.
  *
  * Context: Any.
  * Return: Jiffies.
