@@ -3,7 +3,7 @@
 
 import statistics
 
-from machine import Runs, compile_guest, machine, say
+from machine import digest, Runs, compile_guest, machine, say
 
 TURNS = 3
 WORKS = {
@@ -28,11 +28,13 @@ finer than that: there is no target."""
 	def run(self, runs):
 		program = compile_guest("wall")
 		runs.turns = {kind: [] for kind in runs.kernels}
+		# A turn is compared with those beside it, and with no older one.
+		beside = sorted(digest(kernel) for kernel in runs.kernels.values())
 		for turn in range(TURNS):
 			for kind, kernel in runs.kernels.items():
 				say(f"wall: {kind} kernel, turn {turn + 1} of {TURNS}")
 				runs.turns[kind].append(machine(kernel, ["/tests/wall", "off=0", "on=2",
-					"request=request"], put=[program], again=turn))
+					"request=request"], put=[program], again=[turn, beside]))
 
 	def report(self, runs: Runs, out):
 		turns = {kind: [r["figures"] for r in results] for kind, results in runs.turns.items()}
