@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # covers: mm include patches/linux-6.12 configs/lean.config configs/small.config configs/selftests.config tests/selftests.py tests/selftests-cgroup tests/selftests-mm
-# needs: build vm stock selftests
+# needs: build vm lean stock selftests
 #
 # The kernel's own selftests of cgroups and of memory management pass as they do on a
 # stock kernel: with the feature there and unused, and with the empty tables of all
