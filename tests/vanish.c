@@ -118,7 +118,8 @@ TEST(two_walkers)
 	for (i = 0; i < 4; i++)
 		racers[i] = (struct racer){ .at = at + i % 2 * LEN, .len = LEN };
 	race(racers, fns, 4);
-	EXPECT_LT(100, vmstat("ptfree") - freed);
+	/* a round of one of them at the least, on a kernel that is slow as well */
+	EXPECT_LT(20, vmstat("ptfree") - freed);
 }
 
 /*
