@@ -322,7 +322,8 @@ static struct mm_struct *freept_get_mm(struct pid *pid)
 	struct task_struct *p = pid_task(pid, PIDTYPE_TGID);
 	struct mm_struct *mm = NULL;
 
-	if (!p || (p->flags & PF_KTHREAD))
+	/* it changes others of its flags itself, never this one */
+	if (!p || (data_race(p->flags) & PF_KTHREAD))
 		return NULL;
 	/* the leader can be a zombie while its threads live */
 	p = find_lock_task_mm(p);

@@ -36,7 +36,8 @@ static int pt_add_killable(struct task_struct *p, void *arg)
 	struct task_struct *task;
 	unsigned long nr = 0;
 
-	if (is_global_init(p) || (p->flags & PF_KTHREAD))
+	/* it changes others of its flags itself, never this one */
+	if (is_global_init(p) || (data_race(p->flags) & PF_KTHREAD))
 		return 0;
 	task = find_lock_task_mm(p);
 	if (!task) {

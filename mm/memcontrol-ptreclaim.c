@@ -301,7 +301,8 @@ static struct mm_struct *pt_get_mm(struct memcg_pt_pass *pass, struct task_struc
 {
 	struct mm_struct *mm = NULL;
 
-	if (task->flags & PF_KTHREAD)
+	/* it changes others of its flags itself, never this one */
+	if (data_race(task->flags) & PF_KTHREAD)
 		return NULL;
 	/* a leader can be a zombie while its threads live */
 	task = find_lock_task_mm(task);
