@@ -3,7 +3,7 @@
 
 import statistics
 
-from machine import digest, Runs, compile_guest, machine, say
+from machine import Runs, compile_guest, digest, machine, say
 
 TURNS = 3
 WORKS = {

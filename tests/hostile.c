@@ -62,7 +62,6 @@ static bool one_of(int err, const int *list)
 
 #define ONE_OF(err, ...) one_of(err, (const int[]){ __VA_ARGS__, 0 })
 
-/* @fn in a child without rights. 0 is good, a number names what went wrong. */
 static void become_nobody(void)
 {
 	if (setgroups(0, NULL) || setresgid(NOBODY, NOBODY, NOBODY) ||
@@ -73,6 +72,7 @@ static void become_nobody(void)
 	prctl(PR_SET_DUMPABLE, 1);
 }
 
+/* @fn in a child without rights. 0 is good, a number names what went wrong. */
 static int as_nobody(int (*fn)(void))
 {
 	int status = -1;
@@ -581,7 +581,7 @@ static int come_and_go(int who, long groups)
 	return 0;
 }
 
-/* On a debug kernel a group takes a tenth of a second to go. */
+/* 1000 groups took 409 s on a debug kernel, with strict grace periods. */
 TEST_F_TIMEOUT(hostile, thousands_of_groups, 1200)
 {
 	long per_worker = GROUPS * rounds / 4 / scale, start = now_ms(), said = start;
