@@ -7,8 +7,6 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-# Four machines, one stream of TAP: their results are numbered anew.
-status=0
 {
 	for machine in \
 		"--append=ramdisk_size=524288 --mem=1G|pressure" \
@@ -19,12 +17,4 @@ status=0
 		# shellcheck disable=SC2086 # several words
 		tests/run --kernel "${KERNEL:-lean}" ${machine%%|*} "${machine#*|}" || echo "@failed"
 	done
-} | awk '
-	/^TAP version/ { if (!seen++) print; next }
-	/^1\.\./ { next }
-	/^@failed$/ { bad = 1; next }
-	/^(not )?ok [0-9]+/ { sub(/ok [0-9]+/, "ok " ++n) }
-	{ print; fflush() }
-	END { print "1.." n; exit bad }
-' || status=$?
-exit "$status"
+} | awk -f tests/one-stream.awk

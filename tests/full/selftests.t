@@ -16,11 +16,6 @@ suites=${SUITES:-cgroup mm}
 "$top/scripts/tree" lay 2>&1 | sed -u 's/^/# /'
 "$top/scripts/guest-tests" 2>&1 | sed -u 's/^/# /'
 case $suites in
-*cgroup*)
-	"$top/scripts/kernel" lean 2>&1 | sed -u 's/^/# /'
-	;;
-esac
-case $suites in
 *mm*)
 	"$top/scripts/kernel" selftests 2>&1 | sed -u 's/^/# /'
 	# The very source that the tree was made from
@@ -35,11 +30,4 @@ for suite in $suites; do
 	cgroup) "$top/tests/selftests-cgroup" --kernel "${KERNEL:-lean}" || echo "@failed" ;;
 	*) "$top/tests/selftests-$suite" || echo "@failed" ;;
 	esac
-done | awk '
-	/^TAP version/ { if (!seen++) print; next }
-	/^1\.\./ { next }
-	/^@failed$/ { bad = 1; next }
-	/^(not )?ok [0-9]+/ { sub(/ok [0-9]+/, "ok " ++n) }
-	{ print; fflush() }
-	END { print "1.." n; exit bad }
-'
+done | awk -f "$top/tests/one-stream.awk"
