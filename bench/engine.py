@@ -101,6 +101,8 @@ def report_laps(runs, out, gib):
 		 f"| {out.verdict(get('rescan/one-table') > RESCAN)} |")
 	out.line(f"| one page of one table in each GiB | {get('rescan/each-gib'):,.0f} "
 		 f"| {get('rescan/each-gib-looks'):,.0f} | | |")
+	out.line(f"\nThe first lap took {get('rescan/first-lap-ms') / 1000:,.1f} s of the guest's "
+		 "time, of which the program slept nearly all.")
 	marked, lap = get("rescan/each-gib"), get("rescan/one-table") * gib
 	out.line("\nA look here is a table, or a GiB that is passed. By these figures a GiB "
 		 f"that has no mark is passed in {(lap - marked) / (gib - 1):,.0f} instructions.")
