@@ -7,6 +7,8 @@ BUILD ?= $(CURDIR)/build
 override BUILD := $(abspath $(BUILD))
 export BUILD
 
+# Two at a time, where there are more than one: see tests/lanes.yml. Their output comes
+# in one piece then, from each when it has ended.
 TESTS ?= $(sort $(wildcard tests/[0-9]*.t))
 export KSRC SOURCE_VERSION PATCH COMPILE SCENES JOBS TESTS PEER BENCH_GIB
 
@@ -83,7 +85,8 @@ check: deps-vm ## build what is needed and run every test in the virtual machine
 	@scripts/image >/dev/null
 	@scripts/systemd build
 	@scripts/check-full --stale
-	@prove --verbose --timer --failures $(TESTS)
+	@HARNESS_RULESFILE=tests/lanes.yml prove --verbose --timer --failures \
+		$(if $(word 2,$(TESTS)),--jobs 2 --formatter TAP::Formatter::File) $(TESTS)
 
 .PHONY: check-full
 check-full: ## the long parts of the proof, one at a time: PART=configs; verdicts go to tests/RESULTS.md

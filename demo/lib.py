@@ -3,12 +3,16 @@
 
 import os
 import subprocess
+import sys
+import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(HERE)
 BUILD = os.path.abspath(os.environ.get("BUILD") or os.path.join(TOP, "build"))
 WORK = os.path.join(BUILD, "demo")
 OVER = 256		# kB that one task may go over memory.pt.max
+GUARD = threading.Lock()
+running = set()		# machines, under GUARD
 STOCK = "lc rgb '#b2182b' lw 2"
 OURS = "lc rgb '#2166ac' lw 2"
 
@@ -32,7 +36,9 @@ class Budget:
 
 
 def say(text):
-	print("demo: " + text, flush=True)
+	# in one piece: there can be two machines that have something to say
+	sys.stdout.write(f"demo: {text}\n")
+	sys.stdout.flush()
 
 
 def must(cmd, what):
@@ -54,12 +60,20 @@ def size(kb):
 	return f"{kb} kB"
 
 
+def available():
+	"""Memory that is left on this host, kB."""
+	with open("/proc/meminfo") as f:
+		return next(int(l.split()[1]) for l in f if l.startswith("MemAvailable:"))
+
+
 def machine(words, name, timeout):
 	"""Run scripts/vm with these words; its lines of output, as they come."""
 	log = os.path.join(BUILD, "log", f"demo-{name}.log")
 	vm = subprocess.Popen(
 		[os.path.join(TOP, "scripts/vm"), "--timeout", str(timeout), "--log", log] + words,
 		stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace")
+	with GUARD:
+		running.add(vm)
 	try:
 		yield from vm.stdout
 		code = vm.wait()
@@ -67,8 +81,17 @@ def machine(words, name, timeout):
 		if vm.poll() is None:
 			vm.terminate()
 			vm.wait()
+		with GUARD:
+			running.discard(vm)
 	if code:
 		raise Failure(f"the run of {name} ended with code {code}; the console is in {log}")
+
+
+def stop_machines():
+	"""End what other threads run: what one of them came to is the end of all."""
+	with GUARD:
+		for vm in running:
+			vm.terminate()
 
 
 def curve(name, points, zero, data):

@@ -27,10 +27,17 @@ class Result:
 		self.shown = []
 
 
+MAKE_IMAGE = [os.path.join(TOP, "scripts/image")]
+
+
+def begin_image():
+	"""Make the image beside whatever comes first; prepare() waits for it."""
+	return subprocess.Popen(MAKE_IMAGE, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
 def prepare():
 	"""The image, and what is laid over it."""
-	cmd = [os.path.join(TOP, "scripts/image")]
-	done = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+	done = subprocess.run(MAKE_IMAGE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
 	if done.returncode or subprocess.run(["make", "--silent", "-C", TOP, "tools"],
 					     stdin=subprocess.DEVNULL).returncode:
 		raise Failure("systemd-unit needs a Debian image and the tools; see above")
