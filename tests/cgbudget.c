@@ -436,8 +436,8 @@ TEST_F(budget, dense_over_high)
 	nobody_killed(TOP);
 
 	/*
-	 * Tables looked at, not time: a loaded host takes that from the guest. A
-	 * 64th of 4 s may go into it, which is some 70 passes of a fast machine.
+	 * Tables looked at, not time: a loaded host takes that from the guest. An
+	 * 80th of 4 s may go into it, which is some 60 passes of a fast machine.
 	 */
 	looked = -vmstat("ptscan");
 	ASSERT_EQ(0, cg_child_do(c, 'T', RANGE(DENSE, 4000)));

@@ -110,6 +110,9 @@ case $step in
 	ok "with Secure Boot the kernel package is not installed, and says why" \
 		says 1 "Secure Boot is on" dpkg -i build/packages/linux-image-*-own_*.deb
 	ok "nothing of it is left" is "" sh -c "ls /boot /etc/default/grub.d /lib/modules | grep ptfree"
+	dpkg-deb -e build/packages/linux-image-*-own_*.deb /root/control
+	ok "but it is for who signs it, and says so" \
+		env PTFREE_UNSIGNED=yes sh /root/control/preinst install
 	umount /sys/firmware
 	dpkg -P "$(packages)" >/dev/null 2>&1
 	ok "the packages can be installed" command_no 2
@@ -118,6 +121,9 @@ case $step in
 	ok "the kernel is the default" default_is "gnulinux-advanced-[^>]*>gnulinux-[0-9.]*-ptfree.*"
 	ok "others than grub-mkconfig can read the file that says so" is "0" \
 		sh -ec 'GRUB_DEFAULT=0; . /etc/default/grub.d/ptfree.cfg; echo "$GRUB_DEFAULT"'
+	ok "nor is another choice of a kernel overruled" is "2" \
+		sh -ec 'GRUB_DEFAULT=2; grub_get_device_id() { echo id; }
+			. /etc/default/grub.d/ptfree.cfg; echo "$GRUB_DEFAULT"'
 	boot_again command_no 3
 	;;
 2)
@@ -157,12 +163,20 @@ case $step in
 	ok "the unit runs all the same" is active systemctl is-active redis-server
 	ok "ptfree status names it" says 1 "redis-server.service: X-MemoryPageTableMax=" ptfree status
 	ok "and says what is the matter" says 1 "the kernel cannot" ptfree status
+	note "$(ptfree survey 2>&1 | head -n 4)"
+	ok "ptfree survey says at most how much could be freed, as Linux 6.1 cannot tell" \
+		says 0 "at most" ptfree survey
 	ok "the check at boot has failed" soon is failed systemctl is-failed ptfree-status.service
 	ok "the journal names the unit" journal_has "redis-server.service" -b -u ptfree-status.service
 	ok "and says that it is not in force" journal_has "NOT IN FORCE" -b -u ptfree-status.service
 	sed -i /PTFREE_DEFAULT/d /etc/default/grub
 	update-grub >/dev/null 2>&1
 	ok "the default is ours again" default_is "gnulinux-advanced-[^>]*>gnulinux-[0-9.]*-ptfree.*"
+	mkdir /root/boot
+	mv /boot/vmlinuz-6.*-cloud-amd64 /root/boot/
+	ok "the last kernel cannot be removed" says 1 "only kernel in /boot" dpkg -r "$(packages)"
+	mv /root/boot/* /boot/
+	ok "it is still installed" one_kernel
 	ok "the packages can be removed" command_no 6
 	ok "Debian's kernel is the default" default_is 0
 	boot_again command_no 7
