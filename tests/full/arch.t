@@ -12,6 +12,7 @@ without a warning, and nothing of the feature is in it. clang compiles it for x8
 	ARCHS="arm64 i386 ..."	only those; "clang" is one of them
 """
 
+import glob
 import importlib.machinery
 import importlib.util
 import os
@@ -36,19 +37,19 @@ TOUCHED = """mm/memory.o mm/mremap.o mm/filemap.o mm/pgtable-generic.o mm/page_v
 	mm/vmscan.o mm/vmstat.o mm/madvise.o mm/mmap.o mm/rmap.o mm/gup.o mm/mlock.o
 	mm/oom_kill.o mm/memcontrol.o kernel/cgroup/cgroup.o kernel/fork.o kernel/exit.o
 	kernel/sys.o kernel/sched/core.o fs/proc/task_mmu.o"""
-OURS = """mm/freept.o mm/freept_vma.o mm/freept_hints.o mm/freept_scan.o mm/freept_user.o
-	mm/memcontrol-ptfree.o mm/memcontrol-ptbudget.o mm/memcontrol-ptpause.o mm/memcontrol-ptoom.o
-	mm/memcontrol-ptreclaim.o mm/memcontrol-ptpressure.o"""
+OURS = " ".join(sorted(re.sub(r".*/(mm/.*)c$", r"\1o", path)
+		       for path in glob.glob(os.path.join(TOP, "mm/*.c"))
+		       if not re.search("_kunit|_debug", path)))
 OTHERS = {
 	"i386": dict(more="mm/userfaultfd.o mm/khugepaged.o mm/huge_memory.o arch/x86/mm/ ",
 		     extra="# CONFIG_64BIT is not set\nCONFIG_X86_32=y\nCONFIG_HIGHMEM64G=y\n"
 			   "CONFIG_X86_PAE=y\nCONFIG_HIGHPTE=y",
 		     has=("CONFIG_X86_PAE=y", "CONFIG_HIGHPTE=y")),
-	"riscv": dict(more="mm/khugepaged.o arch/riscv/mm/", cross="riscv64-linux-gnu-",
+	"riscv": dict(more="mm/khugepaged.o mm/huge_memory.o arch/riscv/mm/", cross="riscv64-linux-gnu-",
 		      extra="CONFIG_MMU=y\nCONFIG_ARCH_RV64I=y", has=("CONFIG_64BIT=y",)),
-	"s390": dict(more="mm/khugepaged.o arch/s390/mm/", cross="s390x-linux-gnu-",
+	"s390": dict(more="mm/khugepaged.o mm/huge_memory.o arch/s390/mm/", cross="s390x-linux-gnu-",
 		     extra="", has=("CONFIG_64BIT=y",)),
-	"powerpc": dict(more="mm/khugepaged.o arch/powerpc/mm/", cross="powerpc64le-linux-gnu-",
+	"powerpc": dict(more="mm/khugepaged.o mm/huge_memory.o arch/powerpc/mm/", cross="powerpc64le-linux-gnu-",
 			extra="CONFIG_PPC64=y\nCONFIG_PPC_BOOK3S_64=y\nCONFIG_CPU_LITTLE_ENDIAN=y\n"
 			      "CONFIG_PPC_RADIX_MMU=y", has=("CONFIG_PPC_BOOK3S_64=y",)),
 }

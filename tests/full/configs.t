@@ -18,14 +18,14 @@ result() {	# result STATUS TEXT
 }
 
 # What the patches change, and those who use the headers that they change most
-engine="mm/freept.o mm/freept_batch.o mm/freept_vma.o mm/freept_hints.o mm/freept_scan.o
-	mm/freept_lap.o mm/freept_user.o"
-budgets="mm/memcontrol-ptfree.o mm/memcontrol-ptbudget.o mm/memcontrol-ptpause.o mm/memcontrol-ptoom.o
-	mm/memcontrol-ptreclaim.o mm/memcontrol-ptpressure.o mm/memcontrol.o"
+objects() { printf '%s\n' "$@" | sed 's/c$/o/' | tr '\n' ' '; }
+engine=$(objects mm/freept.c mm/freept_[!dk]*.c)	# neither debug nor kunit
+budgets="$(objects mm/memcontrol-*.c) mm/memcontrol.o"
 always="mm/memory.o mm/mremap.o mm/filemap.o mm/pgtable-generic.o mm/userfaultfd.o
 	mm/page_vma_mapped.o mm/vmscan.o mm/vmstat.o mm/madvise.o mm/mmap.o mm/rmap.o
 	mm/gup.o mm/mlock.o mm/oom_kill.o kernel/cgroup/cgroup.o
 	kernel/fork.o kernel/exit.o kernel/sys.o fs/userfaultfd.o kernel/sched/core.o arch/x86/mm/tlb.o fs/proc/task_mmu.o"
+thp="mm/khugepaged.o mm/huge_memory.o"
 
 compiles() {	# compiles NAME TEXT CONFIG-LINES MORE-OBJECTS
 	rm -f "$BUILD/config-$1/mm/memory.o"
@@ -38,28 +38,28 @@ compiles() {	# compiles NAME TEXT CONFIG-LINES MORE-OBJECTS
 
 echo "TAP version 13"
 scripts/tree lay 2>&1 | sed -u "s/^/# /"
-compiles on "feature on" "" "$engine $budgets mm/khugepaged.o"
-compiles off "feature off" "# CONFIG_FREEPT is not set" "mm/khugepaged.o mm/memcontrol.o"
+compiles on "feature on" "" "$engine $budgets $thp"
+compiles off "feature off" "# CONFIG_FREEPT is not set" "$thp mm/memcontrol.o"
 ! (cd "$BUILD/config-off" && nm mm/*.o kernel/fork.o kernel/sched/core.o) | grep -E 'freept|memcg_pt'
 result $? "feature off: no symbol of it is left"
 compiles no-budgets "without budgets" "# CONFIG_MEMCG_PTFREE is not set" \
-	"$engine mm/khugepaged.o mm/memcontrol.o"
+	"$engine $thp mm/memcontrol.o"
 ! (cd "$BUILD/config-no-budgets" && nm mm/*.o kernel/fork.o) | grep memcg_pt
 result $? "without budgets: no symbol of them is left"
 compiles no-thp "without huge pages" "# CONFIG_TRANSPARENT_HUGEPAGE is not set" \
 	"$engine $budgets"
-compiles no-memcg "without memory cgroups" "# CONFIG_MEMCG is not set" "$engine mm/khugepaged.o"
-compiles no-smp "without SMP" "# CONFIG_SMP is not set" "$engine $budgets mm/khugepaged.o"
+compiles no-memcg "without memory cgroups" "# CONFIG_MEMCG is not set" "$engine $thp"
+compiles no-smp "without SMP" "# CONFIG_SMP is not set" "$engine $budgets $thp"
 compiles no-split "without split page-table locks" "CONFIG_NR_CPUS=2" \
-	"$engine $budgets mm/khugepaged.o"
+	"$engine $budgets $thp"
 ! grep -q SPLIT_PTE_PTLOCKS=y "$BUILD/config-no-split/.config"
 result $? "the configuration without split locks has none"
 compiles ia32 "with 32-bit programs, whose vDSO sees words of 32 bits" \
-	"CONFIG_IA32_EMULATION=y" "$engine $budgets mm/khugepaged.o arch/x86/entry/vdso/"
+	"CONFIG_IA32_EMULATION=y" "$engine $budgets $thp arch/x86/entry/vdso/"
 grep -q CONFIG_IA32_EMULATION=y "$BUILD/config-ia32/.config"
 result $? "the configuration for 32-bit programs has them"
 compiles rt "with PREEMPT_RT" "# CONFIG_PREEMPT_VOLUNTARY is not set
-CONFIG_PREEMPT_RT=y" "$engine $budgets mm/khugepaged.o"
+CONFIG_PREEMPT_RT=y" "$engine $budgets $thp"
 grep -q CONFIG_PREEMPT_RT=y "$BUILD/config-rt/.config"
 result $? "the configuration with PREEMPT_RT has it"
 echo "1..$n"
