@@ -70,6 +70,24 @@ vm --disk "$work/disk" --disk "$work/disk2,snapshot" -- 'printf kept >/dev/vda &
 check "a disk is written" sh -c '[ "$(head -c 4 "$1")" = kept ]' - "$work/disk"
 check "one with ,snapshot is not" cmp -n 4 "$work/disk2" /dev/zero
 
+# ---- KVM -------------------------------------------------------------------
+# A device that is there, and a machine that hangs with it
+mkdir "$work/build"
+touch "$work/kvm"
+cat >"$work/qemu" <<'END'
+#!/bin/sh
+case " $* " in
+*" -accel kvm "*) exec sleep 1000 ;;
+esac
+exec qemu-system-x86_64 "$@"
+END
+chmod +x "$work/qemu"
+kvm() { (export BUILD="$work/build" QEMU="$work/qemu" KVM="$work/kvm"; vm "$@"; exit "$code"); code=$?; }
+kvm -- true
+check "where a machine hangs with KVM, TCG is taken" code_is 0
+check "and the line says why" grep -q "^vm: -accel tcg (a trial boot under KVM failed: " "$work/err"
+check "it is not tried again" grep -q '"accel": "tcg"' "$work/build/accel.json"
+
 # ---- failures of the machine -----------------------------------------------
 vm -- 'echo before; echo c >/proc/sysrq-trigger; echo after'
 check "a panic ends the run" code_is 99
@@ -95,6 +113,46 @@ trouble() {
 }
 check "a warning of the kernel ends the run" trouble 'WARNING: CPU: 0 PID: 1 at mm/memory.c:1 x+0x0/0x0'
 check "a stall ends the run" trouble 'rcu: INFO: rcu_sched self-detected stall on CPU'
+# What other kernels and configurations say, by the expression that reads the console
+reports() {
+	PYTHONDONTWRITEBYTECODE=1 python3 - "$top/scripts/vm" <<'END' >"$work/out" 2>&1
+import importlib.machinery, importlib.util, sys
+loader = importlib.machinery.SourceFileLoader("vm", sys.argv[1])
+vm = importlib.util.module_from_spec(importlib.util.spec_from_loader("vm", loader))
+loader.exec_module(vm)
+TROUBLE = """
+BUG: KASAN: slab-use-after-free in freept_unlink+0x1/0x2
+BUG: KCSAN: data-race in a / b
+BUG: unable to handle page fault for address: ffff888000000000
+BUG: sleeping function called from invalid context at mm/freept.c:1
+BUG: Bad page state in process empty  pfn:00001
+BUG: Bad rss-counter state mm:000000001 type:MM_ANONPAGES val:1
+BUG: non-zero pgtables_bytes on freeing mm: 4096
+WARNING: possible circular locking dependency detected
+WARNING: suspicious RCU usage
+INFO: task torture:1 blocked for more than 122 seconds.
+Oops: 0000 [#1] PREEMPT SMP KASAN
+kernel BUG at mm/page_table_check.c:1!
+UBSAN: array-index-out-of-bounds in mm/freept.c:1:1
+kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)
+list_add corruption. next->prev should be prev
+watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [empty:1]
+Kernel panic - not syncing: Out of memory
+"""
+FINE = """
+Out of memory: Killed process 12 (bomb)
+systemd[1]: Started a unit.
+kmemleak: Kernel memory leak detector initialized
+debug: the word BUG and the word WARNING
+"""
+for good, text in ((True, TROUBLE), (False, FINE)):
+	for line in text.split("\n")[1:-1]:
+		for stamp in ("[    1.000000] ", "[    1.000000][  T123] "):
+			if bool(vm.TROUBLE.match(stamp + line)) != good:
+				sys.exit("wrong: " + stamp + line)
+END
+}
+check "reports of sanitizers, lockdep and others are known" reports
 vm --allow 'at mm/memory.c:1 ' -- "echo '<4>WARNING: CPU: 0 PID: 1 at mm/memory.c:1 x' >/dev/kmsg
 	echo 'a program says WARNING: and BUG:' >/dev/kmsg; echo fine"
 check "--allow, and what merely looks like trouble, does not" code_is 0

@@ -59,7 +59,7 @@ compiles ia32 "with 32-bit programs, whose vDSO sees words of 32 bits" \
 grep -q CONFIG_IA32_EMULATION=y "$BUILD/config-ia32/.config"
 result $? "the configuration for 32-bit programs has them"
 compiles rt "with PREEMPT_RT" "# CONFIG_PREEMPT_VOLUNTARY is not set
-CONFIG_PREEMPT_RT=y" "$engine $budgets $thp"
+CONFIG_PREEMPT_RT=y" "$engine $budgets"	# it has no huge pages
 grep -q CONFIG_PREEMPT_RT=y "$BUILD/config-rt/.config"
 result $? "the configuration with PREEMPT_RT has it"
 echo "1..$n"
