@@ -13,7 +13,9 @@ BUILD=${BUILD:-$top/build}
 export BUILD
 package=${PACKAGE:-test}
 packages=$BUILD/packages release=-ptfree-$package
-[ "$package" != test ] || packages=$BUILD/packages-test release=-ptfree
+# The disk boots what is installed on it; a kernel is asked for all the same.
+kernel=deb-$package
+[ "$package" != test ] || packages=$BUILD/packages-test release=-ptfree kernel=lean
 work=$(mktemp -d)
 trap 'rm -rf "$work" "$packages"/linux-image-6.12.999-*' EXIT
 trap 'exit 1' INT TERM HUP
@@ -76,6 +78,6 @@ for flavour in cloud lean test; do
 	decoy "-ptfree-$flavour" "$there"
 done
 {
-	"$top/tests/run" --disk server --overlay "$work/overlay" --silence 240 --timeout 1800 \
+	"$top/tests/run" --kernel "$kernel" --disk server --overlay "$work/overlay" --silence 240 --timeout 1800 \
 		kernel-package.sh || echo "@failed"
 } | awk -v n="$n" -f "$top/tests/one-stream.awk"

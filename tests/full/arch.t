@@ -85,6 +85,8 @@ def build(name, targets, **env):
 	"""Compiled, and without a warning?"""
 	code = run(["scripts/kernel", name], TARGETS=" ".join(targets.split()), **env)
 	log = os.path.join(BUILD, f"log/kernel-{name}.log")
+	if not os.path.exists(log):
+		return False
 	with open(log, errors="replace") as f:
 		wrong = [line for line in f if re.search(r"warning:|rror:|\*\*\*", line)]
 	say("".join(wrong[:8]))
@@ -92,7 +94,10 @@ def build(name, targets, **env):
 
 
 def config(name):
-	with open(os.path.join(BUILD, name, ".config")) as f:
+	path = os.path.join(BUILD, name, ".config")
+	if not os.path.exists(path):
+		return ""	# which has been said
+	with open(path) as f:
 		return f.read()
 
 
@@ -157,11 +162,14 @@ def boot(kernel, initrd):
 		"none", "-machine", "virt", "-cpu", "cortex-a57", "-smp", "2", "-m", "2G",
 		"-accel", "tcg,thread=multi", "-serial", "stdio", "-kernel", kernel,
 		"-initrd", initrd, "-append", words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-	start = heard = time.monotonic()
+	start = heard = told = time.monotonic()
 	rest, wrong = b"", None
 	log = open(os.path.join(BUILD, "log/arch-arm64.log"), "wb")
 	try:
 		while not wrong:
+			if time.monotonic() > told + 50:
+				told = time.monotonic()
+				say("arm64: still running")
 			if not select.select([child.stdout], [], [], 5)[0]:
 				if time.monotonic() > heard + SILENCE:
 					wrong = "it is silent"

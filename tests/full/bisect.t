@@ -8,11 +8,11 @@
 # they appear. What was compiled is remembered, so that the part can be called again
 # until all is.
 #
-#	BISECT_MINUTES=N	no patch is begun after so many minutes (50)
+#	BISECT_MINUTES=N	no patch is begun after so many minutes (45)
 set -eu
 cd "$(dirname "$0")/../.."
 
-COMPILE=1 STEPS_MINUTES=${BISECT_MINUTES:-50} scripts/tree series 2>&1 | awk '
+COMPILE=1 STEPS_MINUTES=${BISECT_MINUTES:-45} scripts/tree series 2>&1 | awk '
 	BEGIN { print "TAP version 13" }
 	/^tree: step [0-9]+ of [0-9]+ / {
 		total = $5

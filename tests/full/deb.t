@@ -5,4 +5,8 @@
 #
 # The lean kernel as a package, compiled with a configuration of its own, where the
 # test in `make check` takes what is there.
-PACKAGE=lean exec "$(dirname "$0")/../76-kernel-package.t"
+set -eu
+top=$(cd "$(dirname "$0")/../.." && pwd)
+
+"$top/scripts/tree" lay >&2
+PACKAGE=lean exec "$top/tests/76-kernel-package.t"

@@ -9,10 +9,10 @@
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 
-"$top/scripts/tree" lay 2>&1 | sed -u 's/^/# /'
-"$top/scripts/kernel" lean 2>&1 | sed -u 's/^/# /'
-"$top/scripts/kernel" debug 2>&1 | sed -u 's/^/# /'
-"$top/scripts/guest-tests" 2>&1 | sed -u 's/^/# /'
+"$top/scripts/tree" lay >&2
+"$top/scripts/kernel" lean >&2
+"$top/scripts/kernel" debug >&2
+"$top/scripts/guest-tests" >&2
 hostile="HOSTILE_SEED=${HOSTILE_SEED:-1} HOSTILE_ROUNDS=${HOSTILE_ROUNDS:-2} hostile"
 {
 	"$top/tests/run" --kernel "${KERNEL:-debug}" --timeout 2400 "$hostile" || echo "@failed"

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-# covers: mm include patches/linux-6.12 configs/lean.config configs/small.config configs/mutants.config tests/mutants
+# covers: mm include patches/linux-6.12 configs/lean.config configs/small.config configs/mutants.config tests/mutants :!tests/mutants/README.md tests/*.c tests/*.h
 # needs: build vm
 """Break it on purpose: every rule is removed once, and a test must notice.
 
@@ -23,7 +23,7 @@ remembered below build/mutants, and not done again until one of the files change
 it depends on. The table in tests/mutants/README.md is written anew.
 
 	MUTANTS="NAME..."	only those (with * and so on)
-	MUTANTS_MINUTES=N	no mutant is begun after so many minutes (50)
+	MUTANTS_MINUTES=N	no mutant is begun after so many minutes (40)
 	MUTANTS_NICE=N		for the compiler (0)
 """
 
@@ -48,7 +48,7 @@ OWN = os.path.join(BUILD, "own")
 RESULTS = os.path.join(BUILD, "results.json")
 MUTANTS = os.path.join(TOP, "tests/mutants")
 OWN_DIRS = ("mm", "include", "Documentation")
-MINUTES = float(os.environ.get("MUTANTS_MINUTES") or 50)
+MINUTES = float(os.environ.get("MUTANTS_MINUTES") or 40)
 MOST_REASONS = 5
 NICE = os.environ.get("MUTANTS_NICE") or "0"
 START = time.monotonic()
@@ -76,7 +76,7 @@ def run(args, show=True, **env):
 	lines = []
 	for line in child.stdout:
 		lines.append(line.rstrip())
-		if show:
+		if show or line.startswith("vm: still running"):
 			say(lines[-1])
 	return lines, child.wait()
 
@@ -422,6 +422,10 @@ def main():
 	tap = Tap()
 	mutants = [Mutant(path) for path in sorted(glob.glob(os.path.join(MUTANTS, "*.patch")))]
 	names = (os.environ.get("MUTANTS") or "*").split()
+	cases = "".join(read(path) for path in glob.glob(os.path.join(TOP, "mm/freept_kunit*.c")))
+	for m in mutants:	# a case that is not there fails, too
+		if m["Test"].startswith("kunit ") and f"KUNIT_CASE({m['Test'].split()[1]})" not in cases:
+			raise Failure(f"{m.name}: there is no KUnit case like that")
 	chosen = [m for m in mutants if any(fnmatch.fnmatch(m.name, n) for n in names)]
 	all_rules = rules()
 	known = {number for number, _, _ in all_rules}
@@ -481,7 +485,8 @@ def main():
 	for m in chosen:
 		key = m.key(kernel, True)
 		old = results.get(m.name, key)
-		if not old:
+		# one that survived may have been lucky
+		if not (old and old["killed"]):
 			if late():
 				tap.result(False, f"{m.name}: not yet tried, run again")
 				continue

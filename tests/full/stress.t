@@ -10,10 +10,10 @@ set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 export BUILD="${BUILD:-$top/build}"
 
-"$top/scripts/tree" lay 2>&1 | sed -u 's/^/# /'
-"$top/scripts/kernel" debug 2>&1 | sed -u 's/^/# /'
-"$top/demo/userland" "$BUILD/stress" stress-ng:usr/bin/stress-ng 2>&1 | sed -u 's/^/# /'
+"$top/scripts/tree" lay >&2
+"$top/scripts/kernel" debug >&2
+"$top/demo/userland" "$BUILD/stress" stress-ng:usr/bin/stress-ng >&2
 "$top/scripts/initramfs" "$BUILD/stress.cpio" "$BUILD/stress"
-exec "$top/tests/run" --kernel "${KERNEL:-debug}" --timeout 1700 --mem 2G \
+exec "$top/tests/run" --kernel "${KERNEL:-debug}" --timeout 3300 --silence 700 --mem 2G \
 	--append ramdisk_size=131072 --vm "--initrd '$BUILD/stress.cpio'" \
 	--vm "--put '$top/tests/stress.sh':stress.sh" "sh /stress.sh ${STRESS_SECONDS:-6}"

@@ -8,9 +8,9 @@
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 
-"$top/scripts/tree" lay 2>&1 | sed -u 's/^/# /'
-"$top/scripts/kernel" debug 2>&1 | sed -u 's/^/# /'
-"$top/scripts/guest-tests" 2>&1 | sed -u 's/^/# /'
-seconds=${TORTURE_SECONDS:-3300}
+"$top/scripts/tree" lay >&2
+"$top/scripts/kernel" debug >&2
+"$top/scripts/guest-tests" >&2
+seconds=${TORTURE_SECONDS:-3000}
 exec "$top/tests/run" --kernel "${KERNEL:-debug}" --timeout $((seconds + 900)) \
 	"torture --seconds $seconds --seed ${TORTURE_SEED:-1} --min $((100 + seconds / 4))"

@@ -10,12 +10,12 @@ set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 build=${BUILD:-$top/build}
 
-"$top/scripts/tree" lay 2>&1 | sed -u 's/^/# /'
+"$top/scripts/tree" lay >&2
 EXTRA_CONFIG='CONFIG_UPROBES=y
 CONFIG_UPROBE_EVENTS=y
 CONFIG_BPF_EVENTS=y
 CONFIG_FTRACE_SYSCALLS=y
-CONFIG_BPF_JIT=y' "$top/scripts/kernel" tracing 2>&1 | sed -u 's/^/# /'
+CONFIG_BPF_JIT=y' "$top/scripts/kernel" tracing >&2
 mkdir -p "$build/tracing-overlay/usr/local/bin"
 gcc -O2 -static -o "$build/tracing-overlay/usr/local/bin/filler" "$top/tests/tool/filler.c"
 exec "$top/tests/run-debian" --image tracing --kernel tracing --overlay "$build/tracing-overlay" \
