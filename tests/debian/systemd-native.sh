@@ -31,8 +31,12 @@ dir() {
 	esac
 }
 file() { cat "$(dir "$1")/memory.pt.$2"; }
-# daemon-reexec answers when the new manager is there.
-reexec() { systemctl daemon-reexec; }
+# systemctl comes back when the old manager goes. The new one answers when it has looked
+# at what is to be written to the cgroups.
+reexec() {
+	systemctl daemon-reexec
+	systemctl show -P Version >/dev/null
+}
 
 service() {	# service NAME LINE...: one that sleeps, with LINEs in [Service]
 	name=$1
