@@ -19,7 +19,10 @@
 #include <trace/events/tlb.h>
 #endif
 
-/* Unlink all that is empty of the FK_TABLES tables at @addr, in one batch */
+/*
+ * Unlink all that is empty of the FK_TABLES tables at @addr, in one batch, unless
+ * somebody else wants the CPU just then: that ends a hold
+ */
 static void fk_unlink(unsigned long addr, struct freept_control *fc)
 {
 	unsigned long base = addr & PUD_MASK;
@@ -28,10 +31,13 @@ static void fk_unlink(unsigned long addr, struct freept_control *fc)
 
 	bitmap_zero(slots, PTRS_PER_PMD);
 	bitmap_set(slots, pmd_index(addr), FK_TABLES);
-	mmap_read_lock(current->mm);
-	pmd = mm_find_pmd(current->mm, addr) - pmd_index(addr);
-	freept_unlink(current->mm, pmd, base, slots, FREEPT_HOLD_FREE, fc);
-	mmap_read_unlock(current->mm);
+	do {
+		cond_resched();
+		mmap_read_lock(current->mm);
+		pmd = mm_find_pmd(current->mm, addr) - pmd_index(addr);
+		freept_unlink(current->mm, pmd, base, slots, FREEPT_HOLD_FREE, fc);
+		mmap_read_unlock(current->mm);
+	} while (!bitmap_empty(slots, PTRS_PER_PMD));
 }
 
 /* A mapping of small pages */
