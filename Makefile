@@ -7,8 +7,6 @@ BUILD ?= $(CURDIR)/build
 override BUILD := $(abspath $(BUILD))
 export BUILD
 
-# Two at a time, where there are more than one: see tests/lanes.yml. Their output comes
-# in one piece then, from each when it has ended.
 TESTS ?= $(sort $(wildcard tests/[0-9]*.t))
 export KSRC SOURCE_VERSION PATCH COMPILE SCENES JOBS TESTS PEER BENCH_GIB
 
@@ -74,17 +72,19 @@ shell: deps-vm kernel guest ## a prompt inside the virtual machine (KERNEL=FILE,
 
 .PHONY: demo
 demo: deps-vm ## what ptfree does for known programs, against Debian's own kernel (SCENES="redis jemalloc": only those)
-	@scripts/deps demo
+	@scripts/deps demo image tools
 	@$(MAKE) kernel stock
 	@demo/run $(SCENES)
 
 .PHONY: check
 check: deps-vm ## build what is needed and run every test in the virtual machine (TESTS=tests/20-*.t: only those)
-	@scripts/deps check series image deb
+	@scripts/deps check series image disk deb
 	@$(MAKE) kernel kernel-debug guest stock tools
 	@scripts/image >/dev/null
 	@scripts/systemd build
 	@scripts/check-full --stale
+	@# Two tests at a time, if several are run: tests/lanes.yml. What a test says comes in
+	@# one piece then, when it has ended.
 	@HARNESS_RULESFILE=tests/lanes.yml prove --verbose --timer --failures \
 		$(if $(word 2,$(TESTS)),--jobs 2 --formatter TAP::Formatter::File) $(TESTS)
 

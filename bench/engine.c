@@ -392,6 +392,10 @@ static void measure_rescan(long gib)
 	}
 	trace_on(false);
 	h = trace_read();
+	if (!h.scanned) {
+		errno = ENODATA;
+		die("no first lap");
+	}
 	lap_ms = now_ms() - begun;
 	figure(lap_ms, "rescan/first-lap-ms");
 	/* the rest of it, as tables of other processes were counted, too */

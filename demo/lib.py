@@ -13,6 +13,7 @@ WORK = os.path.join(BUILD, "demo")
 OVER = 256		# kB that one task may go over memory.pt.max
 GUARD = threading.Lock()
 running = set()		# machines, under GUARD
+stopped = False		# no more of them, under GUARD
 STOCK = "lc rgb '#b2182b' lw 2"
 OURS = "lc rgb '#2166ac' lw 2"
 
@@ -69,10 +70,12 @@ def available():
 def machine(words, name, timeout):
 	"""Run scripts/vm with these words; its lines of output, as they come."""
 	log = os.path.join(BUILD, "log", f"demo-{name}.log")
-	vm = subprocess.Popen(
-		[os.path.join(TOP, "scripts/vm"), "--timeout", str(timeout), "--log", log] + words,
-		stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace")
 	with GUARD:
+		if stopped:
+			raise Failure(f"{name} was not begun")
+		vm = subprocess.Popen(
+			[os.path.join(TOP, "scripts/vm"), "--timeout", str(timeout), "--log", log] + words,
+			stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace")
 		running.add(vm)
 	try:
 		yield from vm.stdout
@@ -89,7 +92,9 @@ def machine(words, name, timeout):
 
 def stop_machines():
 	"""End what other threads run: what one of them came to is the end of all."""
+	global stopped
 	with GUARD:
+		stopped = True
 		for vm in running:
 			vm.terminate()
 

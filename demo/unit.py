@@ -18,6 +18,7 @@ from lib import BUILD, HERE, TOP, WORK, Budget, Failure, Figures, say, size
 PHASES = ("without", "with")
 TIMEOUT = 600		# s
 IMAGE = os.path.join(BUILD, "image/base.ext4")
+MAKE_IMAGE = [os.path.join(TOP, "scripts/image")]
 
 
 class Result:
@@ -25,9 +26,6 @@ class Result:
 		self.samples = []
 		self.marks = {}
 		self.shown = []
-
-
-MAKE_IMAGE = [os.path.join(TOP, "scripts/image")]
 
 
 def begin_image():

@@ -334,7 +334,8 @@ static void fk_dax(struct kunit *test)
 
 /* Who listens to the flushes of a batch, and to what secondary MMUs are told */
 struct fk_listener {
-	struct mmu_notifier mn;
+	struct mmu_notifier tlb;	/* nobody may be told of both by one */
+	struct mmu_notifier ranges;
 	struct mm_struct *mm;
 	struct task_struct *task;
 	unsigned long addr;		/* of FK_TABLES tables */
@@ -403,7 +404,7 @@ static void fk_listen_stop(struct fk_listener *l)
 static void fk_told_flush(struct mmu_notifier *mn, struct mm_struct *mm,
 			  unsigned long start, unsigned long end)
 {
-	struct fk_listener *l = container_of(mn, struct fk_listener, mn);
+	struct fk_listener *l = container_of(mn, struct fk_listener, tlb);
 
 	if (!IS_ENABLED(CONFIG_X86))
 		fk_heard_flush(l, !start && end == -1UL,
@@ -412,12 +413,15 @@ static void fk_told_flush(struct mmu_notifier *mn, struct mm_struct *mm,
 
 static int fk_told_range(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
-	container_of(mn, struct fk_listener, mn)->nr_ranges++;
+	container_of(mn, struct fk_listener, ranges)->nr_ranges++;
 	return 0;
 }
 
-static const struct mmu_notifier_ops fk_listener_ops = {
+static const struct mmu_notifier_ops fk_tlb_ops = {
 	.arch_invalidate_secondary_tlbs = fk_told_flush,
+};
+
+static const struct mmu_notifier_ops fk_range_ops = {
 	.invalidate_range_start = fk_told_range,
 };
 #endif
@@ -435,14 +439,17 @@ static void fk_listen(struct kunit *test, struct fk_listener *l)
 	for (i = 0; i < FK_TABLES; i++)
 		l->table[i] = pmd_page(pmd[i]);
 #ifdef CONFIG_MMU_NOTIFIER
-	l->mn.ops = &fk_listener_ops;
-	KUNIT_ASSERT_EQ(test, mmu_notifier_register(&l->mn, current->mm), 0);
+	l->tlb.ops = &fk_tlb_ops;
+	l->ranges.ops = &fk_range_ops;
+	KUNIT_ASSERT_EQ(test, mmu_notifier_register(&l->tlb, current->mm), 0);
+	KUNIT_ASSERT_EQ(test, mmu_notifier_register(&l->ranges, current->mm), 0);
 #endif
 	KUNIT_EXPECT_EQ(test, fk_listen_start(l), 0);
 	fk_unlink(l->addr, &fc);
 	fk_listen_stop(l);
 #ifdef CONFIG_MMU_NOTIFIER
-	mmu_notifier_unregister(&l->mn, current->mm);
+	mmu_notifier_unregister(&l->ranges, current->mm);
+	mmu_notifier_unregister(&l->tlb, current->mm);
 #endif
 
 	KUNIT_EXPECT_EQ(test, fc.nr_freed, FK_TABLES);

@@ -111,7 +111,7 @@ case $step in
 		says 1 "Secure Boot is on" dpkg -i build/packages/linux-image-*-own_*.deb
 	ok "nothing of it is left" is "" sh -c "ls /boot /etc/default/grub.d /lib/modules | grep ptfree"
 	dpkg-deb -e build/packages/linux-image-*-own_*.deb /root/control
-	ok "but it is for who signs it, and says so" \
+	ok "PTFREE_UNSIGNED=yes installs it for whoever signs it" \
 		env PTFREE_UNSIGNED=yes sh /root/control/preinst install
 	umount /sys/firmware
 	dpkg -P "$(packages)" >/dev/null 2>&1

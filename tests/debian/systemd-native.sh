@@ -35,7 +35,7 @@ file() { cat "$(dir "$1")/memory.pt.$2"; }
 # at what is to be written to the cgroups.
 reexec() {
 	systemctl daemon-reexec
-	systemctl show -P Version >/dev/null
+	soon systemctl show -P Version
 }
 
 service() {	# service NAME LINE...: one that sleeps, with LINEs in [Service]

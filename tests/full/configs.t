@@ -37,7 +37,7 @@ compiles() {	# compiles NAME TEXT CONFIG-LINES MORE-OBJECTS
 }
 
 echo "TAP version 13"
-scripts/tree lay 2>&1 | sed -u "s/^/# /"
+scripts/tree lay >&2 || exit 1
 compiles on "feature on" "" "$engine $budgets $thp"
 compiles off "feature off" "# CONFIG_FREEPT is not set" "$thp mm/memcontrol.o"
 ! (cd "$BUILD/config-off" && nm mm/*.o kernel/fork.o kernel/sched/core.o) | grep -E 'freept|memcg_pt'

@@ -5,7 +5,7 @@
 #
 # `make demo` the second time, when everything that it wants is there: all scenes, the
 # table, what ptfree survey and ptfree top show of the unit, whole pictures, and in five
-# minutes. (The first time takes as long as the kernel does, and this after it.)
+# minutes. (The first time the kernel is built as well.)
 set -u
 top=$(cd "$(dirname "$0")/../.." && pwd)
 export BUILD="${BUILD:-$top/build}"
@@ -27,7 +27,7 @@ has() { grep -Eq -e "$1" "$said"; }
 
 echo "TAP version 13"
 rm -f "$BUILD"/demo/*.svg
-{ "$top/demo/run"; echo "code $?"; } 2>&1 | tee "$said" | sed -u 's/^/# /'
+{ "$top/demo/run" ${KERNEL:+--ptfree "$KERNEL"} ${STOCK:+--stock "$STOCK"}; echo "code $?"; } 2>&1 | tee "$said" | sed -u 's/^/# /'
 has '^code 0$'
 result $? "the demo ends well"
 for scene in "$top"/demo/scenes/*; do

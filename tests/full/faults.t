@@ -16,7 +16,8 @@ top=$(cd "$(dirname "$0")/../.." && pwd)
 seconds=${FAULTS_SECONDS:-600}
 nodes="-object memory-backend-ram,size=1G,id=m0 -object memory-backend-ram,size=1G,id=m1"
 nodes="$nodes -numa node,nodeid=0,cpus=0,memdev=m0 -numa node,nodeid=1,cpus=1,memdev=m1"
-# What has not come up often enough by then makes the torture longer by itself.
+# What has not come up often enough by then makes the torture longer by itself: to twice
+# that at the most.
 for faults in "" " --faults"; do
 	"$top/tests/run" --kernel "${KERNEL:-faults}" --timeout $((seconds * 2 + 300)) --mem 2G \
 		--vm "--qemu '$nodes'" --append kmemleak=on \
