@@ -9,6 +9,9 @@
 # A stressor passes when stress-ng is content (what it verifies is right, no worker was
 # killed, nothing is missing in this kernel) and has done something.
 #
+# memthrash of stress-ng 0.15.06 reads beyond what it has mapped, on every kernel: the
+# console tells of segfaults.
+#
 # Left out: numa (one memory node), swap (wants a file on a file system that the kernel
 # can swap to; pageswap, madvise and stack have a swap device), physpage (looks at
 # /dev/mem), tmpfs and dev-shm (fill all of memory, as mmap, memfd and shm do not).
@@ -21,7 +24,7 @@ vm --vm-bytes 16M --vm-method walk-1a --vm-madvise hugepage
 vm --vm-bytes 8M --vm-method zero-one --vm-madvise mergeable --vm-populate
 vm --vm-bytes 16M --vm-method swap --vm-locked
 madvise
-mmap --mmap-bytes 16M --mmap-mprotect
+mmap --mmap-bytes 4M --mmap-mprotect
 mmap --mmap-bytes 8M --mmap-file --mmap-async
 mmapaddr
 mmapfixed
