@@ -178,6 +178,17 @@ fails "no room" 'MB free for .*999999999 MB needed' env NEED_MB=999999999 BUILD=
 	PATCHES="$work/patches" NEWFILES="$work/new" KSRC="$src" "$top/scripts/tree" lay
 ok "nothing half-made is left over" sh -c '! test -e "$1"/tree' - "$work/b1"
 
+# All commands but one, and a user who may not install anything
+mkdir "$work/bin"
+for where in $(echo "/usr/sbin:/usr/bin:/sbin:/bin" | tr : ' '); do
+	ln -s "$where"/* "$work/bin/" 2>/dev/null
+done
+rm -f "$work/bin/flex" "$work/bin/id"
+printf '#!/bin/sh\necho 1000\n' >"$work/bin/id"
+chmod +x "$work/bin/id"
+fails "a missing tool is named, and how to get it" '^deps: missing: flex; .*apt-get install flex' \
+	env PATH="$work/bin" "$top/scripts/deps" tree build
+
 laid() {
 	tree lay && grep -q first $t/mm/memory.c && grep -q second $t/mm/mmap.c &&
 		test -L $t/mm/new.c && grep -q freept $t/mm/new.c &&
