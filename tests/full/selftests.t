@@ -7,8 +7,8 @@
 # stock kernel: with the feature there and unused, and with the empty tables of all
 # processes freed in the background. Which are left out, and why: tests/selftests-cgroup
 # --help, tests/selftests-mm --help. Not a part of `make check`: some have time limits of
-# their own, which a busy host misses. This part runs those of cgroups, selftests-mm those of
-# memory management: each takes most of an hour on a new machine.
+# their own, which a busy host misses. This part runs those of cgroups; selftests-mm
+# those of memory management, for which two more kernels are built.
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 export BUILD="${BUILD:-$top/build}"
