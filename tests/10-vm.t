@@ -52,6 +52,9 @@ check "the command's exit code is ours" code_is 7
 check "its output arrives byte for byte" cmp "$work/out" "$work/bytes"
 check "KVM or TCG: one line says which" sh -c 'grep -cE "^vm: -accel (kvm|tcg) \(" "$1" | grep -qx 1' - "$work/err"
 
+vm -- 'printf "text\n@@ex"; sleep 1; printf "it 7\n"; sleep 60'
+check "the last line may arrive in pieces" code_is 7
+
 vm --smp 3 -- sh -c 'printf "%s|" "$@"; echo; nproc; id -u; cat /proc/mounts; echo to stderr >&2' - 'a  b' "c'd" ''
 check "several words are run as they are" grep -qxF "a  b|c'd||" "$work/out"
 check "standard error comes as well" grep -qx 'to stderr' "$work/out"
@@ -111,6 +114,15 @@ check "as a timeout" said 'not finished after 8 s'
 vm -- 'poweroff -f'
 check "a machine that switches itself off is a failure" code_is 99
 check "and said to be" said 'the machine stopped by itself'
+
+# A QEMU that crashes: as one that the host kills when its memory is short
+cat >"$work/qemu" <<'END'
+#!/bin/sh
+kill -SEGV $$
+END
+QEMU="$work/qemu" vm --accel tcg -- true
+check "a QEMU that crashes is a failure" code_is 99
+check "and not said to be the guest's" said "$work/qemu was killed by SIGSEGV"
 
 trouble() {
 	vm -- "echo '<4>$1' >/dev/kmsg; sleep 60"
@@ -219,5 +231,7 @@ run "t good" "t panic" "t good"
 check "a panic fails the program that ran" has 'not ok 4 - t panic: the machine failed.*'
 check "and those that could not run" has 'not ok 5 - t good: not run'
 check "and the run" code_is 1
+check "with the console's last lines" sh -c 'grep -q "^# console| .*panic" "$1"' - "$work/out"
+check "and the reason" has '# vm: the guest kernel is in trouble: .*panic.*'
 
 echo "1..$n"
