@@ -91,9 +91,19 @@ survey() {
 	run ptfree survey
 	ok "survey" ended 0 /shop/cache
 	ok "survey names every process with memory" grep -q "^ *$cache root .* filler  *  */shop/cache" out
+	ok "the figure of a process too large for smaps is marked, that of the other not" \
+		awk -v cache="$cache" -v web="$web" '$1 == cache { c = $7 } $1 == web { w = $7 }
+			END { exit c !~ /^~[0-9]/ || w !~ /^[1-9]/ }' out
+	ok "and so is the sum" grep -q '^Memory .* freeable about ' out
+	run ptfree survey --thorough
+	ok "survey --thorough marks none" grep -Eq '^Memory .* freeable [0-9.]+[KM] \(' out
 	run ptfree survey --json
 	ok "survey --json" ended 0
 	host json survey out
+	run ptfree survey --json --thorough shop
+	host json survey_thorough out
+	run ptfree survey --json --quick shop
+	host json survey_quick out
 	value cache_pid "$cache"
 	value web_pid "$web"
 	value cache_pte "$(awk '/^VmPTE/ { print $2 * 1024 }' /proc/"$cache"/status)"
@@ -209,6 +219,8 @@ reclaim_test() {
 	before=$(cat $cg/shop/cache/memory.pt.current)
 	run ptfree survey --json -p shop/cache
 	host json before out
+	run ptfree survey --json --thorough -p shop/cache
+	host json before_thorough out
 	run ptfree reclaim shop/cache
 	ok "reclaim" ended 0 "shop/cache: freed 1"
 	settled /shop/cache
@@ -269,6 +281,8 @@ reclaim_like() {
 	before=$(cat $cg/shop/"$1"/memory.pt.current)
 	run ptfree survey --json -p "shop/$1"
 	host json "$1" out
+	run ptfree survey --json --quick -p "shop/$1"
+	host json "$1_quick" out
 	run ptfree reclaim "shop/$1"
 	ok "reclaim of a process with $1 mappings" ended 0 freed
 	settled /shop/"$1"
@@ -551,4 +565,5 @@ off)
 	;;
 esac
 kill "$cache" "$web"
+wait	# their SIGCHLD would cut the next line short
 echo "1..$count"

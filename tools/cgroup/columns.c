@@ -73,16 +73,23 @@ static int compare_ratio(const struct holder *a, const struct holder *b)
 	return (ratio(a) < ratio(b)) - (ratio(a) > ratio(b));
 }
 
-/* "<": nobody has counted, it is not more than that. */
+/*
+ * "<": nobody has counted, it is not more than that. "~": about that, as nobody
+ * knows which mappings keep their tables.
+ */
 static void text_freeable(const struct holder *e, char *buf, size_t len)
 {
-	bool most = e->t.how == HOW_AT_MOST && e->t.freeable;
+	const char *mark = "";
 	char size[16];
 
+	if (e->t.how == HOW_AT_MOST && e->t.freeable)
+		mark = "<";
+	else if (e->t.how == HOW_ESTIMATED)
+		mark = "~";
 	if (e->t.how == HOW_UNKNOWN)
 		snprintf(buf, len, "-");
 	else
-		snprintf(buf, len, "%s%s", most ? "<" : "", format_size(e->t.freeable, size));
+		snprintf(buf, len, "%s%s", mark, format_size(e->t.freeable, size));
 }
 
 static int compare_freeable(const struct holder *a, const struct holder *b)

@@ -130,7 +130,7 @@ static void groups_out(FILE *out, const struct list *groups, bool scan)
 		"memcg_pt_events", "counter", NULL, "Lines of memory.pt.events."
 	}, freeable = {
 		"memcg_pt_freeable_bytes", "gauge", "bytes",
-		"Empty page tables of the processes, at most."
+		"Empty page tables of the processes, estimated."
 	};
 	size_t i;
 

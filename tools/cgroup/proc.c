@@ -185,7 +185,7 @@ static const struct holder *unchanged(const struct holder *e, struct holder **be
 		found = bsearch(&e, before, nr, sizeof(*before), by_pid);
 	if (!found || (*found)->start != e->start || (*found)->tables != e->tables ||
 	    (*found)->resident != e->resident || (*found)->mapped != e->mapped ||
-	    (*found)->t.how != HOW_COUNTED)
+	    (*found)->t.how < HOW_ESTIMATED)
 		return NULL;
 	return *found;
 }

@@ -60,11 +60,12 @@ json_t *json_bytes(uint64_t bytes);
 void json_print(json_t *object, bool indent);
 
 /*
- * How well `freeable` is known: from the entries of the process, and then it is
- * the same as freeable_min; as an upper bound from its resident memory, and then
- * freeable_min is 0; or not at all.
+ * How well `freeable` is known, the worst first: not at all; as an upper bound from
+ * the resident memory of the process; from its entries, where it was not looked up
+ * which mappings keep their tables; from its entries, with that. Only the last is
+ * the same as freeable_min, which is 0 for the others.
  */
-enum how { HOW_UNKNOWN, HOW_AT_MOST, HOW_COUNTED };
+enum how { HOW_UNKNOWN, HOW_AT_MOST, HOW_ESTIMATED, HOW_COUNTED };
 const char *how_name(enum how how);
 
 /* tables.c: the page tables of a process that hold nothing */
@@ -156,6 +157,7 @@ json_t *entry_json(const struct column *columns, const struct holder *e);
 struct machine {
 	uint64_t total, tables, counted, freeable, freeable_min;
 	unsigned int processes, counted_processes;
+	enum how how;		/* of the process that is known worst */
 };
 
 void machine_read(struct machine *m, const struct list *procs);

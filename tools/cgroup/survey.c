@@ -20,6 +20,7 @@ void machine_read(struct machine *m, const struct list *procs)
 		.total = key_value(text, "MemTotal"),
 		.tables = key_value(text, "PageTables"),
 		.processes = procs->nr,
+		.how = HOW_COUNTED,
 	};
 	free(text);
 	for (i = 0; i < procs->nr; i++) {
@@ -27,6 +28,8 @@ void machine_read(struct machine *m, const struct list *procs)
 
 		if (e->t.how == HOW_COUNTED)
 			m->counted_processes++;
+		if (e->t.how < m->how)
+			m->how = e->t.how;
 		m->freeable += e->t.freeable;
 		m->freeable_min += e->t.freeable_min;
 	}
@@ -35,13 +38,17 @@ void machine_read(struct machine *m, const struct list *procs)
 void machine_line(const struct machine *m, char *buf, size_t len)
 {
 	char total[16], tables[16], freeable[16];
+	const char *about = "";
 
+	if (m->how == HOW_ESTIMATED)
+		about = "about ";
+	else if (m->how != HOW_COUNTED)
+		about = "at most ";
 	snprintf(buf, len, "Memory %s, page tables %s (%.2f%%), freeable %s%s "
 		 "(counted in %u of %u processes)",
 		 format_size(m->total, total), format_size(m->tables, tables),
 		 100.0 * m->tables / m->total,
-		 m->counted_processes < m->processes ? "at most " : "",
-		 format_size(m->freeable, freeable), m->counted_processes, m->processes);
+		 about, format_size(m->freeable, freeable), m->counted_processes, m->processes);
 }
 
 static json_t *list_json(const struct column *columns, const struct list *list, size_t lines)

@@ -70,7 +70,14 @@ struct vmas {
 
 const char *how_name(enum how how)
 {
-	return how == HOW_COUNTED ? "counted" : how == HOW_AT_MOST ? "at-most" : "unknown";
+	static const char *const names[] = {
+		[HOW_UNKNOWN] = "unknown",
+		[HOW_AT_MOST] = "at-most",
+		[HOW_ESTIMATED] = "estimated",
+		[HOW_COUNTED] = "counted",
+	};
+
+	return names[how];
 }
 
 /*
@@ -268,8 +275,10 @@ static bool kernel_tells(void)
 
 struct count {
 	uint64_t used, empty;	/* tables */
+	uint64_t kept;		/* empty too, but a mapping keeps them */
 	uint64_t last;		/* slot that was found empty */
 	double until;
+	bool flags;		/* of mappings are known, from smaps */
 };
 
 /* The tables from @start to @end, of which none has an entry */
@@ -291,7 +300,10 @@ static int count_empty(int fd, const struct vmas *vmas, uint64_t start, uint64_t
 				if (slot == c->last)
 					continue;
 				c->last = slot;
-				c->empty += !slot_stays(vmas, slot);
+				if (slot_stays(vmas, slot))
+					c->kept++;
+				else
+					c->empty++;
 			}
 		}
 		if (next <= start)
@@ -349,18 +361,18 @@ static int count_tables(int fd, const struct vmas *vmas, struct count *c)
 
 static int count(pid_t pid, uint64_t pte, enum scan mode, struct count *c)
 {
-	bool smaps = mode == SCAN_THOROUGH ||
-		(mode == SCAN_USUAL && pte <= SMAPS_TABLES * TABLE);
 	char *path = xasprintf("/proc/%d/pagemap", pid);
 	struct vmas vmas = {};
 	int fd, err;
 
+	c->flags = mode == SCAN_THOROUGH ||
+		(mode == SCAN_USUAL && pte <= SMAPS_TABLES * TABLE);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	err = fd < 0 ? -errno : 0;
 	free(path);
 	if (err)
 		return err;
-	err = read_vmas(pid, smaps, &vmas);
+	err = read_vmas(pid, c->flags, &vmas);
 	if (!err && !vmas.nr)
 		err = -ESRCH;
 	if (!err)
@@ -404,7 +416,13 @@ int tables_count(pid_t pid, uint64_t pte, enum scan mode, double until, struct t
 		t->freeable = lower(t->freeable, pte - lower(c.used * TABLE, pte));
 		return 0;
 	}
-	t->freeable = t->freeable_min = c.empty * TABLE;
-	t->how = HOW_COUNTED;
+	/*
+	 * Without smaps, an empty table may belong to userfaultfd or a driver and stay,
+	 * or to a file in /dev that is no driver's and go. Where none is empty, there is
+	 * nothing to be wrong about.
+	 */
+	t->how = c.flags || !(c.empty + c.kept) ? HOW_COUNTED : HOW_ESTIMATED;
+	t->freeable = c.empty * TABLE;
+	t->freeable_min = t->how == HOW_COUNTED ? t->freeable : 0;
 	return 0;
 }

@@ -131,6 +131,7 @@ static void draw_help(void)
 		"  q          quit",
 		"",
 		"  FREEABLE  page tables without an entry: counted, or",
+		"            ~ about that, some mappings keep theirs",
 		"            < not more than that",
 		"",
 		"  Any key goes back.",
