@@ -3,7 +3,8 @@
 #
 # The way from the source to the patched tree: what it does when it is asked for
 # the impossible, whether it loses edits, and whether the series applies to the
-# oldest and the newest 6.12.y that apt offers. Needs no virtual machine.
+# oldest and the newest 6.12.y that apt offers. And what is made beside it, when that
+# was interrupted, or has no room. Needs no virtual machine.
 set -u
 
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -11,6 +12,7 @@ real_build=${BUILD:-$top/build}
 work=$real_build/test-pipeline
 # What the caller asks of make is not meant for the trees of this test.
 unset KSRC SOURCE_VERSION PATCH PATCHES NEWFILES COMPILE NEED_MB
+unset TREE KARCH KFLAGS TARGETS BASE_CONFIG EXTRA_CONFIG REMAKE
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
 rm -rf "$work"
@@ -307,6 +309,145 @@ exported() {
 		cmp "$src/mm/new.c" "$work/new/mm/new.c"
 }
 ok "series: mail-ready, new files in the step that adds them, git am takes it" exported
+
+# ---- interrupted work --------------------------------------------------------
+# What stands in for a long step stops where HOLD names a pipe: it has written half of
+# its file then, says there who it is, and waits for what never comes.
+mkfifo "$work/hold" "$work/hold.never"
+# As `kill` does it, not as Ctrl-C: the one process gets the signal. It must end and
+# leave nobody behind who goes on writing.
+interrupted() {	# interrupted FUNCTION: which ends in exec
+	HOLD=$work/hold "$1" &
+	pid=$!
+	held=$(timeout 60 head -n 1 "$work/hold")
+	kill $pid
+	wait $pid
+	got=$?
+	[ -n "$held" ] || { echo "it has not come to where it is to be interrupted"; return 1; }
+	! kill "$held" || { echo "what it had started went on"; return 1; }
+	[ $got != 0 ]
+}
+lines() { [ "$(wc -l <"$1")" = "$2" ]; }
+
+# A kernel tree whose make does with a configuration what the kernel's does, no more.
+mkdir -p "$work/kernel" "$work/b4"
+cat >"$work/kernel/Makefile" <<'MAKE'
+allnoconfig:
+	@head -n 5 $(KCONFIG_ALLCONFIG) >$(O)/$(KCONFIG_CONFIG)
+	@[ -z "$(HOLD)" ] || { echo $$$$ >"$(HOLD)"; read -r word <"$(HOLD).never"; }
+	@cat $(KCONFIG_ALLCONFIG) >$(O)/$(KCONFIG_CONFIG)
+	@echo once >>$(O)/times
+bzImage:
+	@cp $(O)/.config $(O)/built-with
+MAKE
+touch -d 2026-01-01 "$work/kernel/Kconfig"
+kernel() {
+	exec env BUILD="$work/b4" TREE="$work/kernel" EXTRA_CONFIG=CONFIG_LAST=y \
+		"$top/scripts/kernel" lean
+}
+l=$work/b4/lean
+built() {	# built TIMES: it was configured so many times by now
+	(kernel) && grep -qx CONFIG_LAST=y "$l/built-with" &&
+		cmp "$l/fragment.config" "$l/built-with" && test ! -e "$l/.config.new" &&
+		lines "$l/times" "$1"
+}
+half() { head -n 5 "$l/fragment.config" >"$l/$1"; }
+ok "a kernel that is killed while it is configured takes its make along" interrupted kernel
+ok "half a configuration is not taken for one" test ! -e "$l/.config"
+ok "run again it is configured and built" built 1
+ok "and not configured once more" built 1
+half_config() { half .config && built 2; }
+ok "half a .config is made anew" half_config
+# As a run that got no signal that it could have heard leaves it.
+half_way() {
+	rm "$l/.configured"
+	half .config && half .config.new && half fragment.config.new && built 3
+}
+ok "what a run that died in its configuration has left is made anew" half_way
+
+# An image, with something in the place of all that takes time or the network. df has
+# 3 MB for the folder LOW, else enough.
+mkdir -p "$work/stubs" "$work/tmp" "$work/empty" "$work/b5"
+stub() { cat >"$work/stubs/$1" && chmod +x "$work/stubs/$1"; }
+stub id <<'STUB'
+#!/bin/sh
+echo 0
+STUB
+stub apt-get <<'STUB'
+#!/bin/sh
+[ "$1" != indextargets ] || echo "Debian|Debian|http://localhost/debian"
+STUB
+stub apt-config <<'STUB'
+#!/bin/sh
+STUB
+stub mmdebstrap <<'STUB'
+#!/bin/sh
+echo mmdebstrap >>"$STEPS"
+while [ $# -gt 2 ]; do shift; done
+echo half >"$1"
+[ -z "${HOLD:-}" ] || { echo $$ >"$HOLD"; read -r word <"$HOLD.never"; }
+tar -cf "$1" -C "$EMPTY" .
+STUB
+stub mke2fs <<'STUB'
+#!/bin/sh
+while [ $# -gt 2 ]; do shift; done
+[ ! -e "$1" ] || { echo "$1 is there already"; exit 1; }
+echo a whole file system >"$1"
+STUB
+stub dpkg-buildpackage <<'STUB'
+#!/bin/sh
+echo dpkg-buildpackage >>"$STEPS"
+exit 1
+STUB
+stub df <<'STUB'
+#!/bin/sh
+for dir; do :; done
+free=99999999
+[ "$dir" != "${LOW:-}" ] || free=3072
+printf 'Filesystem 1024-blocks Used Available Capacity Mounted\n/dev/x 1 1 %s 1%% /\n' $free
+STUB
+stubbed() {
+	exec env PATH="$work/stubs:$PATH" BUILD="$work/b5" TMPDIR="$work/tmp" EMPTY="$work/empty" \
+		STEPS="$work/steps" "$@"
+}
+image() { stubbed "$top/scripts/image" base; }
+i=$work/b5/image/base.ext4
+imaged() {	# imaged TIMES: it was made so many times by now, and nothing lies about
+	(image) && grep -qx 'a whole file system' "$i" && lines "$work/steps" "$1" &&
+		test ! -e "$i.tmp" && rmdir "$work/tmp" && mkdir "$work/tmp"
+}
+ok "an image that is killed takes mmdebstrap along" interrupted image
+ok "and leaves no half of it" sh -c 'test ! -e "$1" && test ! -e "$1.tmp" && rmdir "$2" && mkdir "$2"' \
+	- "$i" "$work/tmp"
+ok "run again it is made" imaged 2
+ok "and not once more" imaged 2
+half_image() { echo half >"$i" && imaged 3; }
+ok "half an image is made anew" half_image
+# As a run that got no signal that it could have heard leaves it.
+left_image() { rm "$i.made-of" && echo half >"$i" && echo half >"$i.tmp" && imaged 4; }
+ok "half an image and a half-filled file system are made anew" left_image
+
+# ---- no room ----------------------------------------------------------------
+# Said before anything is begun, and what to do.
+no_room() {	# no_room DIR MB VARIABLE COMMAND...
+	low=$1 mb=$2 variable=$3
+	shift 3
+	rm -f "$work/steps"
+	fails "no room in ${low##*/} for ${1##*/}${2+ $2}" \
+		"3 MB free for $low, $mb MB needed for .*; make room, or set $variable=DIR" \
+		stubbed_in "$low" "$@"
+	ok "and nothing was begun" test ! -e "$work/steps"
+}
+stubbed_in() { low=$1; shift; (LOW=$low REMAKE=1 stubbed "$@"); }
+rm -rf "$work/b5/packages"
+no_room "$work/tmp" 1536 TMPDIR "$top/scripts/image" base
+no_room "$work/b5/image" 768 BUILD "$top/scripts/image" base
+no_room "$work/tmp" 128 TMPDIR "$top/scripts/deb"
+no_room "$work/b5/packages" 32 BUILD "$top/scripts/deb"
+no_room "$work/b5" 1024 BUILD "$top/scripts/deb" lean
+no_room "$work/b5" 10240 BUILD "$top/scripts/deb" own
+ok "no folder for a kernel is left over" sh -c '! ls -d "$1"/deb-*' - "$work/b5"
+ok "the image that was there is there still" grep -qx 'a whole file system' "$i"
 
 # ---- apt -------------------------------------------------------------------
 if ! command -v apt-get >/dev/null; then
