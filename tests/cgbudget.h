@@ -159,16 +159,7 @@ static inline void __nobody_killed(struct __test_metadata *_metadata, const char
 	EXPECT_EQ(0, memory_event(group, "oom_kill"));
 }
 
-/* What it costs. CPU time of a process, in microseconds. */
-static inline long cpu_us(pid_t pid)
-{
-	struct timespec ts;
-	clockid_t id;
-
-	if (clock_getcpuclockid(pid, &id) || clock_gettime(id, &ts))
-		return -1;
-	return ts.tv_sec * 1000000L + ts.tv_nsec / 1000;
-}
+/* What it costs. */
 
 /* How often a process has gone to sleep by itself. Spinning and being preempted do not count. */
 static inline long sleeps_of(pid_t pid)

@@ -116,6 +116,17 @@ static inline void nap_ms(long ms)
 		;
 }
 
+/* CPU time of a process, in microseconds. */
+static inline long cpu_us(pid_t pid)
+{
+	struct timespec ts;
+	clockid_t id;
+
+	if (clock_getcpuclockid(pid, &id) || clock_gettime(id, &ts))
+		return -1;
+	return ts.tv_sec * 1000000L + ts.tv_nsec / 1000;
+}
+
 /*
  * Stay on one CPU: a page that has just been touched or freed waits in a batch
  * of the CPU, out of reach for whoever reclaims from another one.
