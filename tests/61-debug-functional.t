@@ -3,13 +3,9 @@
 #
 # The functional tests on the debug kernel: KASAN, lockdep, page_table_check. Of
 # the ways to empty tables one of each kind, as all of them take ten minutes
-# here; DEBUG_ALL=1 runs all.
+# here; `make check-full PART=debug` runs all.
 set -eu
 some="empty -v anon_dontneed_64k_pieces -v anon_free_reclaimed -v memfd_punch_64k_pieces"
 some="$some -v private_file_truncate -v thp_always_pieces"
 straddled="shapes -t straddled_by_mappings_and_a_hole -t neighbour_unmapped -t forked"
-if [ -n "${DEBUG_ALL:-}" ]; then
-	some=empty
-	straddled=shapes
-fi
 exec "$(dirname "$0")/run" --kernel "${KERNEL:-debug}" "$some" "$straddled" keep uffd

@@ -6,8 +6,10 @@
 
 arm64, which has the feature: a kernel is cross-built and booted in QEMU, runs the
 engine's KUnit tests and the functional tests. i386 (PAE, page tables in high memory),
-riscv, s390 and powerpc, which do not have it: what the series touches compiles
-without a warning, and nothing of the feature is in it. clang compiles it for x86_64.
+riscv, s390, powerpc, arm (ARMv5, whose caches have aliases) and sparc64, which do not
+have it: what the series touches compiles without a warning, and nothing of the feature
+is in it. Where an architecture has a pte_free_defer() of its own, it is there without
+huge pages as well. clang compiles it for x86_64.
 
 	ARCHS="arm64 i386 ..."	only those; "clang" is one of them
 """
@@ -24,7 +26,7 @@ import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.abspath(os.environ.get("BUILD") or os.path.join(TOP, "build"))
-ARCHS = (os.environ.get("ARCHS") or "arm64 i386 riscv s390 powerpc clang").split()
+ARCHS = (os.environ.get("ARCHS") or "arm64 i386 riscv s390 powerpc arm sparc64 clang").split()
 PROGRAMS = ("empty", "shapes", "keep", "vanish", "ptreclaim", "forkskip")
 SILENCE, TIMEOUT = 240, 1800
 
@@ -40,6 +42,8 @@ TOUCHED = """mm/memory.o mm/mremap.o mm/filemap.o mm/pgtable-generic.o mm/page_v
 OURS = " ".join(sorted(re.sub(r".*/(mm/.*)c$", r"\1o", path)
 		       for path in glob.glob(os.path.join(TOP, "mm/*.c"))
 		       if not re.search("_kunit|_debug", path)))
+# defer: the file in which the architecture has a pte_free_defer(). holds: an object in
+# which nm finds something, if what the series changes there was compiled at all.
 OTHERS = {
 	"i386": dict(more="mm/userfaultfd.o mm/khugepaged.o mm/huge_memory.o arch/x86/mm/ ",
 		     extra="# CONFIG_64BIT is not set\nCONFIG_X86_32=y\nCONFIG_HIGHMEM64G=y\n"
@@ -48,10 +52,24 @@ OTHERS = {
 	"riscv": dict(more="mm/khugepaged.o mm/huge_memory.o arch/riscv/mm/", cross="riscv64-linux-gnu-",
 		      extra="CONFIG_MMU=y\nCONFIG_ARCH_RV64I=y", has=("CONFIG_64BIT=y",)),
 	"s390": dict(more="mm/khugepaged.o mm/huge_memory.o arch/s390/mm/", cross="s390x-linux-gnu-",
-		     extra="", has=("CONFIG_64BIT=y",)),
+		     extra="", has=("CONFIG_64BIT=y",), defer="arch/s390/mm/pgalloc.o"),
 	"powerpc": dict(more="mm/khugepaged.o mm/huge_memory.o arch/powerpc/mm/", cross="powerpc64le-linux-gnu-",
 			extra="CONFIG_PPC64=y\nCONFIG_PPC_BOOK3S_64=y\nCONFIG_CPU_LITTLE_ENDIAN=y\n"
-			      "CONFIG_PPC_RADIX_MMU=y", has=("CONFIG_PPC_BOOK3S_64=y",)),
+			      "CONFIG_PPC_RADIX_MMU=y\nCONFIG_DEBUG_KERNEL=y\nCONFIG_DEBUG_VM=y",
+			has=("CONFIG_PPC_BOOK3S_64=y",), defer="arch/powerpc/mm/pgtable-frag.o",
+			holds=("arch/powerpc/mm/pgtable.o", "T assert_pte_locked")),
+	# From ARMv6 on there is no adjust_pte(). A machine is not needed for this.
+	"arm": dict(more="arch/arm/mm/fault-armv.o", cross="arm-linux-gnueabihf-",
+		    extra="CONFIG_MMU=y\nCONFIG_ARCH_MULTIPLATFORM=y\nCONFIG_ARCH_MULTI_V5=y\n"
+			  "CONFIG_AEABI=y\n# CONFIG_SMP is not set",
+		    has=("CONFIG_CPU_32v5=y", "CONFIG_AEABI=y"),
+		    holds=("arch/arm/mm/fault-armv.o", "U pte_offset_map_nolock")),
+	# Its clone3() is missing, of which kernel/fork.c and a script of the kernel's
+	# warn by #warning.
+	"sparc64": dict(more="mm/khugepaged.o mm/huge_memory.o arch/sparc/mm/init_64.o",
+			cross="sparc64-linux-gnu-", extra="", flags="KCFLAGS=-Wno-cpp",
+			has=("CONFIG_SPARC64=y", "CONFIG_TRANSPARENT_HUGEPAGE=y"),
+			defer="arch/sparc/mm/init_64.o"),
 }
 
 
@@ -101,6 +119,11 @@ def config(name):
 		return f.read()
 
 
+def holds(name, nm, path, what):
+	got = subprocess.run([nm, os.path.join(BUILD, name, path)], stdout=subprocess.PIPE, text=True)
+	return any(line.endswith(" " + what) for line in got.stdout.splitlines())
+
+
 def symbols(name, nm):
 	objects = [os.path.join(BUILD, name, o) for o in TOUCHED.split()]
 	got = subprocess.run([nm, *objects], stdout=subprocess.PIPE, text=True)
@@ -111,14 +134,24 @@ def other(arch):
 	how = OTHERS[arch]
 	name = "arch-" + arch
 	cross = how.get("cross", "")
-	ok = build(name, TOUCHED + " " + how["more"], KARCH=arch, CROSS_COMPILE=cross,
-		   EXTRA_CONFIG=how["extra"])
+	env = dict(KARCH=arch, CROSS_COMPILE=cross, KFLAGS=how.get("flags", ""))
+	ok = build(name, TOUCHED + " " + how["more"], EXTRA_CONFIG=how["extra"], **env)
 	tap.result(ok, f"{arch}: what the series touches compiles without a warning")
 	lost = [line for line in how["has"] if line not in config(name)]
 	tap.result(not lost, f"{arch}: is configured as meant " + " ".join(lost))
 	tap.result("CONFIG_FREEPT=y" not in config(name), f"{arch}: the feature cannot be had")
 	left = symbols(name, cross + "nm")
 	tap.result(not left, f"{arch}: no symbol of it is left " + " ".join(left[:4]))
+	if "holds" in how:
+		path, what = how["holds"]
+		tap.result(holds(name, cross + "nm", path, what), f"{arch}: {path} holds {what}")
+	if "defer" in how:
+		name, path = name + "-no-thp", how["defer"]
+		ok = build(name, path, EXTRA_CONFIG=how["extra"] +
+			   "\n# CONFIG_TRANSPARENT_HUGEPAGE is not set", **env)
+		tap.result(ok and "CONFIG_TRANSPARENT_HUGEPAGE=y" not in config(name) and
+			   holds(name, cross + "nm", path, "T pte_free_defer"),
+			   f"{arch}: has pte_free_defer() without huge pages, in {path}")
 
 
 def clang():
