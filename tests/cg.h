@@ -232,7 +232,7 @@ static inline bool cg_freeze(const char *group, bool on, long ms)
  *	c	check: what f wrote is there		z	nothing but zeroes is there
  *	C	what f wrote is there in the even tables
  *	U	munmap the whole area			M	map it again
- *	x	exit
+ *	b	be busy for n ms			x	exit
  *
  * A letter that is none of these goes to @extra, for a test's own orders. The
  * answer is 0, a count of bad places for c, C and z, or -errno; child_do()
@@ -254,6 +254,7 @@ struct cg_child {
 static inline long cg_child_obey(struct cg_child *c, struct cg_order *o)
 {
 	size_t len = o->n * TABLE_SPAN, i;
+	long end = now_ms() + o->n;
 	volatile char sum = 0;
 
 	switch (o->what) {
@@ -290,6 +291,10 @@ static inline long cg_child_obey(struct cg_child *c, struct cg_order *o)
 	case 'M':
 		return map_at(c->at, c->tables * TABLE_SPAN, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) ? 0 : -errno;
+	case 'b':
+		while (now_ms() < end)
+			;
+		return 0;
 	case 'x':
 		_exit(0);
 	}

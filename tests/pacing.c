@@ -18,23 +18,18 @@
 #define OTHERS	8L
 
 /*
- * More orders:	S	spin for n ms
- *		X	one entry in each of n tables goes, another one stays
+ * More orders:	X	one entry in each of n tables goes, another one stays
  *		2	a second entry in each of n tables
  *		Y	empty the first n tables of the second GiB
  *		D	take the choice back that the test has made for itself
  */
 static long pacing_orders(struct cg_child *c, struct cg_order *o)
 {
-	long end = now_ms() + o->n, i;
+	long i;
 
 	switch (o->what) {
 	case 'D':
 		return choose(CHOICE_DEFAULT);
-	case 'S':
-		while (now_ms() < end)
-			;
-		return 0;
 	case '2':
 		for (i = 0; i < o->n; i++)
 			*(volatile char *)(c->at + i * TABLE_SPAN + 9 * PAGE) = 1;
@@ -132,7 +127,7 @@ TEST_F(pacing, nothing_unmapped_asleep)
 TEST_F(pacing, nothing_unmapped_running)
 {
 	looked_at(self, TABLES);
-	ASSERT_EQ(0, cg_child_do(&self->c, 'S', 40 * DELAY));
+	ASSERT_EQ(0, cg_child_do(&self->c, 'b', 40 * DELAY));
 	EXPECT_EQ(0, scanned(self));
 }
 
@@ -365,7 +360,7 @@ static void __all_gone(struct __test_metadata *_metadata, FIXTURE_DATA(pacing) *
 		ASSERT_EQ(0, cg_child_do(&self->c, 'e', BIG));
 		start_ms = now_ms();
 		if (spinning) {
-			ASSERT_EQ(0, cg_child_tell(&self->c, 'S', CLEAN_MS));
+			ASSERT_EQ(0, cg_child_tell(&self->c, 'b', CLEAN_MS));
 		}
 		floor = start_kb + upper_kb(self->c.at, BIG * TABLE_SPAN) + BIG * TABLE_KB / 100;
 		gone = wait_vmpte_below(self->c.pid, floor, CLEAN_MS);
