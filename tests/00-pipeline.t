@@ -445,7 +445,7 @@ no_room "$work/b5/image" 768 BUILD "$top/scripts/image" base
 no_room "$work/tmp" 128 TMPDIR "$top/scripts/deb"
 no_room "$work/b5/packages" 32 BUILD "$top/scripts/deb"
 no_room "$work/b5" 1024 BUILD "$top/scripts/deb" lean
-no_room "$work/b5" 10240 BUILD "$top/scripts/deb" own
+no_room "$work/b5" 6144 BUILD "$top/scripts/deb" own
 ok "no folder for a kernel is left over" sh -c '! ls -d "$1"/deb-*' - "$work/b5"
 ok "the image that was there is there still" grep -qx 'a whole file system' "$i"
 
