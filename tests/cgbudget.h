@@ -159,8 +159,6 @@ static inline void __nobody_killed(struct __test_metadata *_metadata, const char
 	EXPECT_EQ(0, memory_event(group, "oom_kill"));
 }
 
-/* What it costs. */
-
 /* How often a process has gone to sleep by itself. Spinning and being preempted do not count. */
 static inline long sleeps_of(pid_t pid)
 {
