@@ -78,10 +78,9 @@ demo: deps-vm ## what ptfree does for known programs, against Debian's own kerne
 
 .PHONY: check
 check: deps-vm ## build what is needed and run every test in the virtual machine (TESTS=tests/20-*.t: only those)
-	@scripts/deps check series image disk deb
+	@scripts/deps check series image deb
 	@$(MAKE) kernel kernel-debug guest stock tools
 	@scripts/image >/dev/null
-	@scripts/systemd build
 	@scripts/check-full --stale
 	@# Two tests at a time, if several are run: tests/lanes.yml. What a test says comes in
 	@# one piece then, when it has ended.

@@ -71,9 +71,6 @@ parts_say_needs() {
 	for part in "$top"/tests/full/*.t; do
 		needs=" $(sed -n 's/^# needs: //p' "$part") "
 		run=$(cat "$part")
-		case $run in
-		*76-kernel-package.t*)	run="$run run-debian disk scripts/deb" ;;
-		esac
 		wants=build
 		case $run in
 		*tests/run*|*run-debian*|*selftests-cgroup*|*"scripts/vm"*) wants="$wants vm" ;;

@@ -1,12 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
+# covers: patches/systemd-252 scripts/systemd tools/systemd tools/cgroup mm include tests/67-server-day.t tests/debian
+# needs: build vm image systemd lean stock installed
 #
 # MemoryPageTableHigh= and MemoryPageTableMax= in systemd itself: the patches
 # apply to Debian's source package and build, systemd's own tests of what they
 # change pass, and the result, as the init of a Debian image, keeps what its
-# manual page promises.
+# manual page promises: on the patched kernel; on Debian's, which has no memory.pt.*,
+# where units start and nobody hears of it; beside ptfree-systemd; as what ptfree(8)
+# tells to set a budget and asks for it; and over the day of a server.
+# Not a part of `make check`: it begins with compiling systemd.
 set -eu
-top=$(cd "$(dirname "$0")/.." && pwd)
+top=$(cd "$(dirname "$0")/../.." && pwd)
 BUILD=${BUILD:-$top/build}
 export BUILD
 dir=$BUILD/systemd-252
@@ -53,7 +58,17 @@ try "tools/update-dbus-docs.py: the manual has every D-Bus property" \
 	--build-dir=. ../src/man/org.freedesktop.systemd1.xml
 
 # The results of the machine follow, numbered on.
+# on KERNEL ARG...: tests/run-debian there, with the patched systemd
+on() {
+	kernel=$1
+	shift
+	"$top/tests/run-debian" --kernel "$kernel" --overlay "$dir/root" "$@" || echo "@failed"
+}
+ours=$BUILD/systemd/root tool=$BUILD/tools/root
 {
-	"$top/tests/run-debian" --kernel "${KERNEL:-lean}" --overlay "$dir/root" \
-		systemd-native.sh || echo "@failed"
+	on "${KERNEL:-lean}" systemd-native.sh
+	on "${STOCK:-stock}" systemd-native-none.sh
+	on "${KERNEL:-lean}" --overlay "$ours" systemd-both.sh
+	on "${KERNEL:-lean}" --overlay "$ours" --overlay "$tool" tool-native.sh
+	"$top/tests/67-server-day.t" native || echo "@failed"
 } | awk -v n="$count" -f "$top/tests/one-stream.awk"
