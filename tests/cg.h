@@ -339,9 +339,7 @@ static inline int cg_child_start(struct cg_child *c, const char *group, long tab
 	close(fds[1]);
 	c->fd = fds[0];
 	munmap(c->at, tables * TABLE_SPAN);
-	if (!err && group)
-		err = cg_enter(group, c->pid);
-	return err;
+	return err ?: group ? cg_enter(group, c->pid) : 0;
 }
 
 /* Give an order without waiting for the answer; 0 or -errno. */
@@ -396,6 +394,14 @@ static inline int cg_child_status(struct cg_child *c, long ms)
 	close(c->fd);
 	c->pid = 0;
 	return status;
+}
+
+static inline int set_oom_score_adj(pid_t pid, long adj)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
+	return write_long(path, adj);
 }
 
 /* The value is from @low to @high, both included; TAP says what it was if not. */

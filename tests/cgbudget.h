@@ -97,14 +97,6 @@ static inline long sleeper_start(struct cg_child *c, const char *group, long liv
 	return err ?: cg_child_do(c, 'E', RANGE(live, empty));
 }
 
-static inline int set_oom_score_adj(pid_t pid, long adj)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
-	return write_long(path, adj);
-}
-
 static inline bool is_alive(pid_t pid)
 {
 	char state = task_state(pid);

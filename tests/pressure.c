@@ -74,14 +74,12 @@ static long pressure_orders(struct cg_child *c, struct cg_order *o)
 
 static int start(struct cg_child *c, const char *group, long tables)
 {
-	char path[64];
 	int err;
 
 	c->extra = pressure_orders;
 	err = cg_child_start(c, group, tables);
 	/* It is to be killed, if anybody is, and never this program. */
-	snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", c->pid);
-	return err ?: write_long(path, 1000);
+	return err ?: set_oom_score_adj(c->pid, 1000);
 }
 
 static long order(struct cg_child *c, char what, long n)
@@ -397,8 +395,43 @@ static long total_mb(void)
 	return key_value("/proc/meminfo", "MemTotal") / 1024;
 }
 
+/*
+ * Whoever is killed for its tables gives them back only when it has exited, and nobody
+ * waits for that: where the host is busy, the kernel's next allocation finds no memory
+ * and another victim. That is not to be the shell that this runs in, and there has to
+ * be somebody, or the machine panics.
+ */
+#define STANDINS	16
+
+static int shield(pid_t standins[STANDINS])
+{
+	pid_t pid;
+	int i, err;
+
+	for (pid = getpid(); pid > 1; pid = status_kb(pid, "PPid")) {
+		err = set_oom_score_adj(pid, -1000);
+		if (err)
+			return err;
+	}
+	for (i = 0; i < STANDINS; i++) {
+		pid = fork_child();
+		if (!pid) {
+			for (;;)
+				pause();
+		}
+		if (pid < 0)
+			return pid;
+		standins[i] = pid;
+		err = set_oom_score_adj(pid, 500);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
 FIXTURE(whole) {
 	long kills;
+	pid_t standins[STANDINS];
 };
 
 FIXTURE_SETUP(whole)
@@ -409,12 +442,18 @@ FIXTURE_SETUP(whole)
 		TH_LOG("%ld MiB: the machine is too large for this test", total_mb());
 	}
 	ASSERT_EQ(0, scanner(0, 100, 65536));
-	ASSERT_EQ(0, write_text("/proc/self/oom_score_adj", "-1000"));
+	ASSERT_EQ(0, shield(self->standins));
 	self->kills = vmstat("oom_kill");
 }
 
 FIXTURE_TEARDOWN(whole)
 {
+	int i;
+
+	for (i = 0; i < STANDINS; i++) {
+		if (self->standins[i] > 0)
+			reap(self->standins[i]);
+	}
 	scanner(1, 1000, 16384);
 }
 
@@ -430,7 +469,7 @@ TEST_F(whole, loop_lives)
 	if (kills()) {
 		EXPECT_EQ(-EPIPE, ret);
 		EXPECT_TRUE(was_killed(&c));
-		EXPECT_EQ(self->kills + 1, vmstat("oom_kill"));
+		EXPECT_LE(self->kills + 1, vmstat("oom_kill"));
 		return;
 	}
 	EXPECT_EQ(0, ret);
