@@ -7,7 +7,7 @@
  * what must be where, and torture_list.h for what is done.
  *
  *	torture [--seconds N] [--seed S] [--min N] [--delay US] [--only OP,OP...]
- *		[--faults]
+ *		[--dear N] [--faults]
  *
  * The seed fixes the operations that each worker chooses, in their order, as long
  * as the time is not over. An operation that was done fewer than --min times is a
@@ -17,6 +17,7 @@
  * busy machine the run goes on with what was done too seldom, for up to ten
  * times N seconds.
  *
+ * --dear: as --min, for operations that take longest.
  * --faults: allocations of the tortured processes fail, at random; see tests/full/faults.t.
  */
 #include "torture_list.h"
@@ -31,8 +32,11 @@ static void draw(struct worker *w, int *weight, int *total, long min)
 	for (op = 0; op < ARRAY_SIZE(ops); op++) {
 		weight[op] = 0;
 		if (shared->can[op] && ops[op].who & (w->process ? PROCESS : THREAD) &&
-		    (!late || atomic_load(&shared->count[op]) < min))
+		    (!late || atomic_load(&shared->count[op]) < least(op, min)))
 			weight[op] = ops[op].weight;
+		/* What threads do as well, they do: of processes there are few. */
+		if (w->process && ops[op].who & THREAD)
+			weight[op] = late ? 0 : (weight[op] + 3) / 4;
 		*total += weight[op];
 	}
 }
@@ -41,6 +45,8 @@ static void work(struct worker *w, long min)
 {
 	int weight[ARRAY_SIZE(ops)], total, at;
 	bool late, few = false;		/* only those that were too seldom are drawn */
+	enum outcome outcome;
+	long begin;
 	size_t op;
 
 	draw(w, weight, &total, min);
@@ -59,10 +65,13 @@ static void work(struct worker *w, long min)
 			at -= weight[op];
 		atomic_store(&shared->worker[w->index].op, op);
 		atomic_fetch_add(&shared->worker[w->index].beat, 1);
-		if (ops[op].fn(w) == DONE)
+		begin = now_ms();
+		outcome = ops[op].fn(w);
+		if (outcome == DONE)
 			atomic_fetch_add(&shared->count[op], 1);
-		/* Do not take the CPUs from the threads. */
-		if (w->process)
+		atomic_fetch_add(&shared->ms[op], now_ms() - begin);
+		/* Do not take the CPUs from the threads, nor from who holds what it takes. */
+		if (w->process || outcome == NOT_NOW)
 			nap_ms(1 + dice(w, 4));
 	}
 }
@@ -212,6 +221,7 @@ int main(int argc, char **argv)
 	number(argc, argv, "--seconds", &seconds);
 	number(argc, argv, "--seed", &seed);
 	number(argc, argv, "--min", &min);
+	number(argc, argv, "--dear", &dear_min);
 	number(argc, argv, "--delay", &delay);
 	faults = option(argc, argv, "--faults");
 	if (!prepare(option_text(argc, argv, "--only"), delay))

@@ -17,7 +17,7 @@
 #define SLOTS		8		/* pages of a cell that carry marks */
 #define MAX_CELLS	1024
 #define THREADS		4
-#define PROCESSES	2
+#define PROCESSES	3
 #define WORKERS		(THREADS + PROCESSES)
 #define MAX_OPS		64
 #define MAX_REGIONS	8
@@ -45,6 +45,7 @@ struct shared {
 	bool can[MAX_OPS];
 	long floor, vmpte;		/* in the end, in kB */
 	atomic_long count[MAX_OPS];
+	atomic_long ms[MAX_OPS];	/* what they took, those that came to nothing as well */
 	atomic_int alone[3];		/* held by who does something that one does at a time */
 	pid_t pid;			/* of the process whose pages all are after */
 	char failure[400];

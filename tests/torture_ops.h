@@ -18,7 +18,7 @@ enum { ANON, SHARED, FILE_CUT, HUGE_PAGES, MOVED, SOURCE, ALIKE, REGIONS };
 static struct region region[REGIONS] = {
 	[ANON]		= { "anon", .cells = 256, .cell = 512 * KiB },
 	[SHARED]	= { "shared", .cells = 128, .cell = 512 * KiB },
-	[FILE_CUT]	= { "truncated", .cells = 16, .cell = TABLE_SPAN },
+	[FILE_CUT]	= { "truncated", .cells = 8, .cell = TABLE_SPAN },
 	[HUGE_PAGES]	= { "huge", .cells = 16, .cell = TABLE_SPAN },
 	[MOVED]		= { "moved", .cells = 32, .cell = TABLE_SPAN },
 	[SOURCE]	= { "source", .cells = 32, .cell = TABLE_SPAN },
@@ -205,7 +205,7 @@ static void child_life(struct worker *w, long i, long n)
 
 static enum outcome op_fork(struct worker *w)
 {
-	long n = 16, i = pick(w, anon, n), j;
+	long n = 8, i = pick(w, anon, n), j;
 	int status = -1;
 	pid_t pid;
 

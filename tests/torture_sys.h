@@ -164,7 +164,7 @@ static enum outcome op_group_reclaim(struct worker *w)
 
 static enum outcome op_memory_reclaim(struct worker *w)
 {
-	int err = cg_write(some_group(w), "memory.reclaim", dice(w, 2) ? "256K" : "1M");
+	int err = cg_write(some_group(w), "memory.reclaim", dice(w, 2) ? "64K" : "256K");
 
 	if (err && !(faults && err == -ENOMEM) && err != -EAGAIN && err != -EINTR) {
 		fail(w, "memory.reclaim: %s", strerror(-err));
@@ -204,7 +204,7 @@ static enum outcome oom(struct worker *w, const char *group, size_t len, size_t 
 
 static enum outcome op_oom(struct worker *w)
 {
-	return oom(w, GROUP "/oom", 8 * MiB, PAGE);
+	return oom(w, GROUP "/oom", 4 * MiB, PAGE);
 }
 
 static enum outcome op_pt_oom(struct worker *w)
