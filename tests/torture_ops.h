@@ -205,7 +205,7 @@ static void child_life(struct worker *w, long i, long n)
 
 static enum outcome op_fork(struct worker *w)
 {
-	long n = 8, i = pick(w, anon, n), j;
+	long n = 16, i = pick(w, anon, n), j;
 	int status = -1;
 	pid_t pid;
 

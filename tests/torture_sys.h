@@ -204,7 +204,7 @@ static enum outcome oom(struct worker *w, const char *group, size_t len, size_t 
 
 static enum outcome op_oom(struct worker *w)
 {
-	return oom(w, GROUP "/oom", 4 * MiB, PAGE);
+	return oom(w, GROUP "/oom", 8 * MiB, PAGE);
 }
 
 static enum outcome op_pt_oom(struct worker *w)

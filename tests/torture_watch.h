@@ -90,7 +90,7 @@ static void make_groups(void)
 		return;
 	/* Over it all the time: the worker goes through its processes, too. */
 	pt_limit(GROUP "/b", PT_HIGH, 64 * KiB);
-	cg_write(GROUP "/oom", "memory.max", "1M");
+	cg_write(GROUP "/oom", "memory.max", "2M");
 	cg_write(GROUP "/oom", "memory.swap.max", "0");
 	pt_limit(GROUP "/ptoom", PT_MAX, 128 * KiB);
 }
