@@ -15,7 +15,7 @@ begins with
 	Kernel: debug, or mutants, for that of configs/mutants.config, where the lean one
 		does not notice (optional)
 	Boot: more words for the command line of the kernel (optional)
-	Needs: more arguments for scripts/vm (optional)
+	Needs: more arguments for tests/run (optional)
 
 One kernel is built with all of them in it, of which freept_mutant=N on its command line
 chooses one, see merge(). With it the test has to fail, and to pass without. What is done is
@@ -320,8 +320,7 @@ def test(mutant, program, number):
 	for text in (mutant["Boot"],):
 		if text:
 			words += ["--append", text]
-	if mutant["Needs"]:
-		words += ["--vm", mutant["Needs"]]
+	words += shlex.split(mutant["Needs"])
 	if program.startswith("kunit "):
 		words += ["--append", f"kunit.enable=1 kunit.filter_glob=freept.{program.split()[1]}",
 			  "--before", """printf '%s\\n' '#!/bin/sh' \
