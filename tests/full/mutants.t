@@ -50,6 +50,7 @@ MUTANTS = os.path.join(TOP, "tests/mutants")
 OWN_DIRS = ("mm", "include", "Documentation")
 MINUTES = float(os.environ.get("MUTANTS_MINUTES") or 40)
 MOST_REASONS = 5
+ATTEMPTS = 3	# at killing a mutant
 NICE = os.environ.get("MUTANTS_NICE") or "0"
 START = time.monotonic()
 
@@ -484,13 +485,16 @@ def main():
 	for m in chosen:
 		key = m.key(kernel, True)
 		old = results.get(m.name, key)
-		# one that survived may have been lucky
+		# One that survived may have been lucky, where it takes a race to kill it.
 		if not (old and old["killed"]):
 			if late():
 				tap.result(False, f"{m.name}: not yet tried, run again")
 				continue
-			how = tried(m, m["Test"], True)
-			killed = bool(how) and not how.startswith("skipped")
+			for _ in range(ATTEMPTS):
+				how = tried(m, m["Test"], True)
+				killed = bool(how) and not how.startswith("skipped")
+				if killed:
+					break
 			results.put(m.name, key, killed=killed, how=how)
 			old = results.of[m.name]
 		tap.result(old["killed"], f"{m.name}: " + (f"killed by {m['Test']}: {old['how']}"
