@@ -167,11 +167,28 @@ static void *map_and_empty(void *arg)
 	return NULL;
 }
 
+/*
+ * While a page of the file is replaced, a fault waits for it, and with it who would
+ * empty the table next. What was mapped there before is unmapped by then: the table
+ * is empty, and there is somebody else to ask for it, now and then only, or it would
+ * be gone before it is looked at.
+ */
+static void *ask_at_times(void *arg)
+{
+	struct racer *r = arg;
+
+	for (; go_on(r); r->rounds++) {
+		give_advice(r->at, r->len, ADV_PT_RECLAIM);
+		nap_ms(r->rounds % 16);
+	}
+	return NULL;
+}
+
 TEST(retract)
 {
-	static void *(*const fns[])(void *) = { collapse_file, map_and_empty };
+	static void *(*const fns[])(void *) = { collapse_file, map_and_empty, ask_at_times };
 	const size_t len = 2 * TABLE_SPAN;
-	struct racer racers[2] = { 0 };
+	struct racer racers[3] = { 0 };
 	int i, fd = make_memfd(len);
 
 	ASSERT_LE(0, fd);
@@ -182,7 +199,8 @@ TEST(retract)
 		ASSERT_NE(NULL, racers[i].at);
 	}
 	ASSERT_EQ(0, madvise(racers[1].at, len, MADV_NOHUGEPAGE));
-	race(racers, fns, 2);
+	racers[2] = racers[1];
+	race(racers, fns, 3);
 	thp_allow(false);
 	close(fd);
 }
