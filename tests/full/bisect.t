@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# covers: mm include Documentation patches/linux-6.12 configs/lean.config
+# covers: mm include Documentation :(glob)patches/linux-6.12/** configs/lean.config
 # needs: build series
 #
 # A bisection can stop anywhere: every patch of the series compiles without a warning on
