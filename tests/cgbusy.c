@@ -7,8 +7,8 @@
 
 #define TABLES		2048L
 #define BYTES		(TABLES * (long)PAGE)
-/* So many that a request for them works for a good while: 64 GiB of addresses. */
-#define MANY		(32L * 1024)
+/* So many that a request for them works for a good while, on a debug kernel a fourth. */
+#define MANY		(32L * 1024 / scale)
 /* Within this time a request gives up on a lock that it cannot have. */
 #define BOUND_MS	(10000L * scale)
 #define WRITERS		50

@@ -508,19 +508,20 @@ static void spin(void)
 /*
  * A victim that takes seconds to die, since somebody else has its CPU: longer
  * than the OOM reaper waits, which takes its memory and cannot take its tables.
- * The other hog, over the limit and growing all the while, is spared.
+ * The other hog, over the limit and growing all the while, is spared. Returns false
+ * if the victim was kept from its CPU before its exit() had the mm for itself: then
+ * the tables from which the reaper took the pages are empties like others, and gone.
  */
-TEST_F(oom, slow_to_die)
+#define slow_victim(self, kills) __slow_victim(_metadata, self, kills)
+static bool __slow_victim(struct __test_metadata *_metadata, FIXTURE_DATA(oom) *self, long kills)
 {
 	struct cg_child *slow = &self->child[0], *other = &self->child[1];
 	struct sched_param idle = { 0 };
+	bool slowly = true;
 	long i, killed_at;
 	cpu_set_t cpu;
 	pid_t spinner;
 
-	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
-		SKIP(return, "needs two CPUs");
-	ASSERT_EQ(0, pt_limit(GROUP_A, PT_MAX, TABLE_BYTES(2 * LIMIT)));
 	hog(slow, GROUP_A, 1200, 1300, 0);
 	ASSERT_EQ(0, cg_child_do(slow, 'd', 100));
 	hog(other, GROUP_A, 700, 1200, 0);
@@ -531,36 +532,52 @@ TEST_F(oom, slow_to_die)
 	CPU_ZERO(&cpu);
 	CPU_SET(1, &cpu);
 	ASSERT_EQ(0, sched_setaffinity(other->pid, sizeof(cpu), &cpu));
-	stay_on_cpu(1);
 	spinner = fork_child();
 	ASSERT_LE(0, spinner);
 	if (!spinner)
 		spin();
 
-	for (i = 0; i < 250 && !pt_event(GROUP_A, "oom_kill", false); i++) {
+	for (i = 0; i < 250 && pt_event(GROUP_A, "oom_kill", false) < kills; i++) {
 		ASSERT_EQ(0, cg_child_do(other, 'F', RANGE(700 + i, 1)));
 		nap_ms(1);
 	}
 	killed_at = now_ms();
-	EXPECT_EQ(1, pt_event(GROUP_A, "oom_kill", false));
-	for (; i < 500 && now_ms() < killed_at + 4000; i++) {
+	EXPECT_EQ(kills, pt_event(GROUP_A, "oom_kill", false));
+	for (; slowly && i < 500 && now_ms() < killed_at + 4000; i++) {
 		ASSERT_EQ(0, cg_child_do(other, 'F', RANGE(700 + i, 1)));
-		if (now_ms() < killed_at + 2500) {
-			ASSERT_LE(TABLE_BYTES(2 * LIMIT), pt_current(GROUP_A)) {
-				TH_LOG("the victim has died too soon for this test");
-			}
-		}
+		if (now_ms() < killed_at + 2500)
+			slowly = TABLE_BYTES(2 * LIMIT) <= pt_current(GROUP_A);
 		nap_ms(20);
 	}
-	EXPECT_EQ(1, pt_event(GROUP_A, "oom_kill", false)) {
+	EXPECT_EQ(kills, pt_event(GROUP_A, "oom_kill", false)) {
 		TH_LOG("a second victim while the first one dies");
 	}
 	reap(spinner);
 	dies(slow);
 	EXPECT_TRUE(wait_current_below(GROUP_A, TABLE_BYTES(2 * LIMIT), SOON_MS));
 	child_is_well(other, 700 + i);
-	EXPECT_EQ(1, pt_event(GROUP_A, "oom_kill", false));
-	EXPECT_EQ(1, memory_event(GROUP_A, "oom_kill"));
+	EXPECT_EQ(kills, pt_event(GROUP_A, "oom_kill", false));
+	EXPECT_EQ(kills, memory_event(GROUP_A, "oom_kill"));
+	if (!slowly)
+		note("its tables went %ld ms after the kill", now_ms() - killed_at);
+	cg_child_end(slow);
+	cg_child_end(other);
+	return slowly;
+}
+
+TEST_F(oom, slow_to_die)
+{
+	long kills = 1;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		SKIP(return, "needs two CPUs");
+	ASSERT_EQ(0, pt_limit(GROUP_A, PT_MAX, TABLE_BYTES(2 * LIMIT)));
+	stay_on_cpu(1);
+	while (!slow_victim(self, kills) && __test_passed(_metadata) && ++kills <= 4)
+		;
+	EXPECT_GE(4, kills) {
+		TH_LOG("no victim that dies slowly, in 4 tries");
+	}
 }
 
 PTFREE_TEST_MAIN(0, 100, 65536)
