@@ -34,16 +34,11 @@ git -C "$source" add -f mm
 git -C "$source" commit -q -m pristine
 echo "{\"base\": \"$(git -C "$source" rev-parse HEAD)\"}" >"$source/.git/ptfree.json"
 
-# patch FILE LINE WORD...: has the words added after that line, which has its number in it
+# patch FILE LINE WORD: has the word added after that line, which has its number in it
 patch() {
-	to=$work/repo/patches/linux-6.12/$1 line=$2
-	shift 2
-	cp "$source/mm/memory.c" "$work/before"
-	for word; do
-		sed -i "/^$line$/a$word" "$source/mm/memory.c"
-	done
-	git -C "$source" diff >"$to"
-	git -C "$source" commit -q -a -m "$word"
+	sed -i "/^$2$/a$3" "$source/mm/memory.c"
+	git -C "$source" diff >"$work/repo/patches/linux-6.12/$1"
+	git -C "$source" commit -q -a -m "$3"
 }
 fresh_source() { git -C "$source" reset -q --hard "$(git -C "$source" rev-list --max-parents=0 HEAD)"; }
 
@@ -82,7 +77,7 @@ done >"$repo/tests/RESULTS.md"
 commit verdicts
 ok "verdicts on what is there are not old" said
 
-# The same, cut into three patches, two of which have other names
+# The same in five patches, of which the last takes back what two have added
 fresh_source
 rm "$repo"/patches/linux-6.12/*.patch
 patch 1.patch 10 first
