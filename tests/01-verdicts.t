@@ -107,5 +107,7 @@ echo 'int newer;' >"$repo/mm/new.c"
 ok "an edit of a new file makes a verdict old" said each result
 git -C "$repo" checkout -q mm
 echo '# what it does' >>"$repo/tests/full/result.t"
-ok "and so does an edit of the part itself" said each result
+ok "a comment in the part itself does not" said each
+echo 'what it does' >>"$repo/tests/full/result.t"
+ok "but another line of it does" said each result
 echo "1..$n"

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-# covers: mm include patches/linux-6.12 configs tests/arch
+# covers: mm include patches/linux-6.12 configs/lean.config configs/arm64.config tests/arch tests/*.h tests/empty.c
 # needs: build vm arch
 """Other architectures, and another compiler.
 

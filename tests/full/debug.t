@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# covers: mm include patches/linux-6.12 configs/lean.config configs/small.config configs/debug.config tests/*.c tests/*.h :!tests/cg*.c
+# covers: mm include patches/linux-6.12 configs/lean.config configs/small.config configs/debug.config tests/*.c tests/*.h :!tests/cg*.c :!tests/torture* :!tests/hostile.c :!tests/bomb.c
 # needs: build vm
 #
 # Every functional test on the debug kernel: KASAN, lockdep, RCU's strict grace periods,

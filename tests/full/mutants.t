@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-# covers: mm include patches/linux-6.12 configs/lean.config configs/small.config configs/mutants.config tests/mutants :!tests/mutants/README.md tests/*.c tests/*.h
+# covers: mm include patches/linux-6.12 configs/lean.config configs/small.config configs/debug.config configs/mutants.config tests/mutants :!tests/mutants/README.md tests/*.c tests/*.h :!tests/torture* :!tests/hostile.c :!tests/bomb.c
 # needs: build vm
 """Break it on purpose: every rule is removed once, and a test must notice.
 
