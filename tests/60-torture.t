@@ -8,6 +8,7 @@
 # the same operations again. The ten dearest operations, which took 60 % of the time,
 # are done 25 times at the least; in PART=torture as often as the others.
 set -eu
+lacks=second-node,kmemleak	# PART=faults has both
 exec "$(dirname "$0")/run" --kernel "${KERNEL:-debug}" \
-	"torture --seconds 10 --min 20 --delay 400 --only touch,dontneed-tables,pt-reclaim" \
-	"torture --seconds ${TORTURE_SECONDS:-60} --seed ${TORTURE_SEED:-1} --min ${TORTURE_MIN:-100} --dear ${TORTURE_DEAR:-25}"
+	"torture --seconds 10 --min 20 --delay 400 --lacks $lacks --only touch,dontneed-tables,pt-reclaim" \
+	"torture --lacks $lacks --seconds ${TORTURE_SECONDS:-60} --seed ${TORTURE_SEED:-1} --min ${TORTURE_MIN:-100} --dear ${TORTURE_DEAR:-25}"

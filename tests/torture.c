@@ -7,7 +7,7 @@
  * what must be where, and torture_list.h for what is done.
  *
  *	torture [--seconds N] [--seed S] [--min N] [--delay US] [--only OP,OP...]
- *		[--dear N] [--faults]
+ *		[--dear N] [--lacks WHAT,WHAT...] [--faults]
  *
  * The seed fixes the operations that each worker chooses, in their order, as long
  * as the time is not over. An operation that was done fewer than --min times is a
@@ -18,6 +18,8 @@
  * times N seconds.
  *
  * --dear: as --min, for operations that take longest.
+ * --lacks: what is left out if the kernel or the machine has not got it; without that,
+ * it is a failure. The words are those of torture_list.h, kmemleak and CONFIG_FREEPT_DEBUG.
  * --faults: allocations of the tortured processes fail, at random; see tests/full/faults.t.
  */
 #include "torture_list.h"
@@ -106,7 +108,9 @@ static bool make_regions(void)
 			map_at(reserve(len), len, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0);
 		if (!r->at)
 			return false;
-		madvise(r->at, len, i == HUGE_PAGES ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+		/* The shared one gets huge pages where they are asked for. */
+		if (i != SHARED)
+			madvise(r->at, len, i == HUGE_PAGES ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 		if (r->same)
 			madvise(r->at, len, MADV_MERGEABLE);
 	}
@@ -223,11 +227,13 @@ int main(int argc, char **argv)
 	number(argc, argv, "--min", &min);
 	number(argc, argv, "--dear", &dear_min);
 	number(argc, argv, "--delay", &delay);
+	lacks = option_text(argc, argv, "--lacks") ?: "";
 	faults = option(argc, argv, "--faults");
 	if (!prepare(option_text(argc, argv, "--only"), delay))
 		return 1;
 	ksft_print_header();
-	ksft_set_plan(7 + ARRAY_SIZE(ops) + ARRAY_SIZE(activities) + NR_WINDOWS);
+	ksft_set_plan(7 + ARRAY_SIZE(ops) + ARRAY_SIZE(activities) + NR_WINDOWS +
+		      (faults ? ARRAY_SIZE(kind) : 0));
 	printf("# seed %ld, %ld s, %d threads, %d processes, scanner every 10 ms\n", seed, seconds,
 	       THREADS, PROCESSES);
 	fflush(stdout);

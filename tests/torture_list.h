@@ -22,7 +22,7 @@ static const struct op {
 	int weight;
 	int who;
 	bool (*can)(void);	/* is it possible here? */
-	const char *without;	/* what this kernel has not, if it is not */
+	const char *without;	/* what is missing, if it is not: a word of --lacks */
 } ops[] = {
 	{ "touch",		op_touch,		60, BOTH },
 	{ "read",		op_read,		12, BOTH },
@@ -40,6 +40,7 @@ static const struct op {
 	{ "alike",		op_alike,		12, THREAD },
 	{ "process-vm",		op_process_vm,		12, THREAD },
 	{ "vmsplice",		op_vmsplice,		12, THREAD },
+	{ "collapse-shared",	op_collapse_shared,	10, THREAD },
 	{ "punch-hole",		op_punch,		12, BOTH },
 	{ "shared-dontneed",	op_shared_dontneed,	12, BOTH },
 	{ "truncate",		op_truncate,		6, BOTH | DEAR },
@@ -54,8 +55,8 @@ static const struct op {
 	{ "uffd-protect",	op_uffd_protect,	10, THREAD | DEAR, can_uffd, "UFFDIO_MOVE" },
 	{ "io-uring",		op_uring,		10, THREAD, can_uring, "io_uring" },
 	{ "gup",		op_gup,			10, THREAD | DEAR, can_gup, "CONFIG_GUP_TEST" },
-	{ "move-pages",		op_move_pages,		10, THREAD, can_nodes, "second node" },
-	{ "migrate-pages",	op_migrate_pages,	6, PROCESS, can_nodes, "second node" },
+	{ "move-pages",		op_move_pages,		10, THREAD, can_nodes, "second-node" },
+	{ "migrate-pages",	op_migrate_pages,	6, PROCESS, can_nodes, "second-node" },
 	{ "pt-reclaim",		op_pt_reclaim,		16, THREAD, can_freept, "ptfree" },
 	{ "hints",		op_hints,		8, THREAD, can_freept, "ptfree" },
 	{ "prctl",		op_prctl,		6, THREAD, can_freept, "ptfree" },
@@ -92,13 +93,14 @@ static const struct activity {
 	{ "ptfree",		NULL, 1000, can_freept, "ptfree" },
 	{ "ptscan",		NULL, 1000, can_freept, "ptfree" },
 	{ "khugepaged",		"/sys/kernel/mm/transparent_hugepage/khugepaged/full_scans", 10 },
+	{ "khugepaged-collapse", "/sys/kernel/mm/transparent_hugepage/khugepaged/pages_collapsed", 10 },
 	{ "thp_collapse_alloc",	NULL, 100 },
 	{ "ksmd",		"/sys/kernel/mm/ksm/full_scans", 10 },
 	{ "cow_ksm",		NULL, 10 },
 	{ "pswpout",		NULL, 100 },
 	{ "pswpin",		NULL, 100 },
 	{ "pgmigrate_success",	NULL, 100 },
-	{ "numa_hint_faults",	NULL, 100, can_nodes, "second node" },
+	{ "numa_hint_faults",	NULL, 100, can_nodes, "second-node" },
 };
 
 static long activity(const struct activity *a)

@@ -360,6 +360,36 @@ static enum outcome op_vmsplice(struct worker *w)
 	return done(w, anon, i);
 }
 
+/*
+ * A huge page of a shared file, for a table: the tables that map it go, wherever they
+ * are, this one first. Holes and reclaim break it again.
+ */
+static enum outcome op_collapse_shared(struct worker *w)
+{
+	long n = TABLE_SPAN / shm->cell, i = pick(w, shm, n), j;
+	bool collapsed;
+
+	if (i < 0)
+		return NOT_NOW;
+	for (j = 0; j < n; j++) {
+		CHECKED(check(w, shm, i + j));
+		put_some(w, shm, i + j);
+	}
+	collapsed = !madvise(cell_at(shm, i), TABLE_SPAN, MADV_COLLAPSE);
+	/* It may find a page busy or no memory: that is its right, and none was collapsed. */
+	if (!collapsed && errno != EAGAIN && errno != EBUSY && errno != ENOMEM) {
+		fail(w, "MADV_COLLAPSE of a shared file: %s", strerror(errno));
+		return WRONG;
+	}
+	for (j = 0; j < n; j++) {
+		CHECKED(check(w, shm, i + j));
+		put_some(w, shm, i + j);
+		CHECKED(check(w, shm, i + j));
+	}
+	cells_unlock(shm, i, n);
+	return collapsed ? DONE : NOT_NOW;
+}
+
 static enum outcome op_punch(struct worker *w)
 {
 	PICK(shm, i);

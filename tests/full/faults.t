@@ -4,9 +4,10 @@
 # needs: build vm
 #
 # The torture on a kernel whose allocations fail, pages and slabs, for the tortured
-# processes and at random: no page is lost, nothing hangs, no warning, all page
-# tables come back, kmemleak finds nothing. Two memory nodes, between which pages
-# move: first without failures, then with them. FAULTS_SECONDS=N for each.
+# processes and at random: no page is lost, nothing hangs, no report of KASAN, lockdep or
+# the slabs' own checks, all page tables come back, kmemleak finds nothing. Two memory
+# nodes, between which pages move: first without failures, then with them.
+# FAULTS_SECONDS=N for each.
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 
@@ -20,6 +21,6 @@ nodes="$nodes -numa node,nodeid=0,cpus=0,memdev=m0 -numa node,nodeid=1,cpus=1,me
 # that at the most.
 for faults in "" " --faults"; do
 	"$top/tests/run" --kernel "${KERNEL:-faults}" --timeout $((seconds * 2 + 300)) --mem 2G \
-		--vm "--qemu '$nodes'" --append kmemleak=on \
+		--vm "--qemu '$nodes'" --append "kmemleak=on slab_debug=FZP" \
 		"torture --seconds $seconds --seed ${TORTURE_SEED:-1}$faults" || echo "@failed"
 done | awk -f "$top/tests/one-stream.awk"

@@ -75,7 +75,8 @@ def main():
 	code = run(["tests/run", "--kernel", "kcsan", "--log", log, "--timeout", "3000",
 		    "--silence", "600", "--allow", "KCSAN",
 		    "--append", "kunit.enable=1 kunit.filter_glob=freept*",
-		    f"torture --seconds {SECONDS} --min 10", "vanish"])
+		    "torture --lacks second-node,kmemleak,CONFIG_FREEPT_DEBUG,CONFIG_GUP_TEST "
+		    f"--seconds {SECONDS} --min 10", "vanish"])
 	result(not code, "torture and what looks for races pass, and nothing else is wrong")
 	with open(log, errors="replace") as f:
 		text = f.read()

@@ -13,4 +13,4 @@ top=$(cd "$(dirname "$0")/../.." && pwd)
 "$top/scripts/guest-tests" >&2
 seconds=${TORTURE_SECONDS:-3000}
 exec "$top/tests/run" --kernel "${KERNEL:-debug}" --timeout $((seconds + 900)) \
-	"torture --seconds $seconds --seed ${TORTURE_SEED:-1} --min $((100 + seconds / 20))"
+	"torture --lacks second-node,kmemleak --seconds $seconds --seed ${TORTURE_SEED:-1} --min $((100 + seconds / 20))"
