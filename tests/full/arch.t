@@ -32,6 +32,8 @@ PROGRAMS = """empty shapes keep sysctls sleepers counters switches ptreclaim who
 	cgfiles cgevents cgcount cgcrowd cgreclaim cgbusy cgoom cgputoff cgspare cglower cgbudget
 	cgmode1 cgfork cgpopulate uffd vanish""".split()
 SILENCE, TIMEOUT = 240, 2400
+# What the KUnit tests miss on arm64: DAX, and CPUs that a flush would pass over
+SKIPPED = ("fk_dax", "fk_flush_lazy")
 
 loader = importlib.machinery.SourceFileLoader("vm", os.path.join(TOP, "scripts/vm"))
 vm = importlib.util.module_from_spec(importlib.util.spec_from_loader("vm", loader))
@@ -201,9 +203,11 @@ class Machine:
 		elif self.name:
 			m = re.match(r"(not )?ok \d+\s*-?\s*(.*)", text)
 			if m:
+				bad = m[1] or (self.name == "kunit" and "# SKIP" in m[2] and
+					       m[2].split()[0] not in SKIPPED)
 				self.seen += 1
-				self.bad += bool(m[1])
-				tap.result(not m[1], f"arm64: {self.name}: {m[2]}")
+				self.bad += bool(bad)
+				tap.result(not bad, f"arm64: {self.name}: {m[2]}")
 			elif text.startswith("#"):
 				print(text, flush=True)
 
@@ -269,6 +273,10 @@ def arm64():
 	root = os.path.join(out, "root")
 	os.makedirs(os.path.join(root, "tests"), exist_ok=True)
 	os.makedirs(os.path.join(root, "dev"), exist_ok=True)
+	os.makedirs(os.path.join(root, "bin"), exist_ok=True)
+	true = os.path.join(root, "bin/true")
+	if not os.path.lexists(true):
+		os.symlink("/init", true)
 	subprocess.run([cross + "gcc", "-O2", "-Wall", "-Wextra", "-static", "-o",
 			os.path.join(root, "init"), os.path.join(TOP, "tests/arch/init.c")], check=True)
 	for name in PROGRAMS:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# covers: mm include patches/linux-6.12 configs/lean.config tests/21-stock.t
+# covers: mm :!mm/freept_kunit* include patches/linux-6.12 configs/lean.config tests/21-stock.t
 # needs: build vm series
 #
 # The parts of the kernel that the series touches compile without a warning, with

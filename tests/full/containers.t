@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# covers: mm include patches/linux-6.12 configs/lean.config configs/image-base.list configs/image-containers.list tests/debian tests/tool tools/systemd
+# covers: mm :!mm/freept_kunit* include patches/linux-6.12 configs/lean.config configs/image-base.list configs/image-containers.list tests/debian tests/tool tools/systemd
 # needs: build vm image lean stock installed
 #
 # memory.pt.max in containers of crun, runc, podman and LXC as Debian ships them, and

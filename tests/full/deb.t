@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# covers: mm include patches/linux-6.12 configs/lean.config configs/package.config packaging scripts/deb tests/debian/kernel-package.sh
+# covers: mm :!mm/freept_kunit* include patches/linux-6.12 configs/lean.config configs/package.config packaging scripts/deb tests/debian/kernel-package.sh
 # needs: build vm image disk deb tools
 #
 # The kernel package: built, installed in a Debian with GRUB, booted from there,

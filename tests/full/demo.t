@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# covers: demo mm include patches/linux-6.12 configs/lean.config configs/image-base.list tools
+# covers: demo mm :!mm/freept_kunit* include patches/linux-6.12 configs/lean.config configs/image-base.list tools
 # needs: build vm image tools demo lean stock installed
 #
 # `make demo` the second time, when everything that it wants is there: all scenes, the

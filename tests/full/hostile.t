@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# covers: mm include patches/linux-6.12 configs/lean.config configs/small.config configs/debug.config tests/hostile.c tests/bomb.c
+# covers: mm :!mm/freept_kunit* include patches/linux-6.12 configs/lean.config configs/small.config configs/debug.config tests/hostile.c tests/bomb.c
 # needs: build vm
 #
 # Users who mean harm, on the debug kernel: see tests/hostile.c. Cgroups that come and

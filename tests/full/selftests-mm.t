@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# covers: mm include patches/linux-6.12 configs/lean.config configs/small.config configs/selftests.config tests/selftests.py tests/selftests-mm tests/full/selftests.t
+# covers: mm :!mm/freept_kunit* include patches/linux-6.12 configs/lean.config configs/small.config configs/selftests.config tests/selftests.py tests/selftests-mm tests/full/selftests.t
 # needs: build vm selftests
 #
 # The kernel's own selftests of memory management, see tests/full/selftests.t.

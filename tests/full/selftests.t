@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# covers: mm include patches/linux-6.12 configs/lean.config configs/small.config configs/selftests.config tests/selftests.py tests/selftests-cgroup tests/selftests-mm
+# covers: mm :!mm/freept_kunit* include patches/linux-6.12 configs/lean.config configs/small.config configs/selftests.config tests/selftests.py tests/selftests-cgroup tests/selftests-mm
 # needs: build vm lean stock selftests
 #
 # The kernel's own selftests of cgroups and of memory management pass as they do on a

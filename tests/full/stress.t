@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# covers: mm include patches/linux-6.12 configs/lean.config configs/small.config configs/debug.config tests/stress.sh
+# covers: mm :!mm/freept_kunit* include patches/linux-6.12 configs/lean.config configs/small.config configs/debug.config tests/stress.sh
 # needs: build vm demo
 #
 # stress-ng's memory stressors on the debug kernel, each with --verify, while empty

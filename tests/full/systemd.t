@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# covers: patches/systemd-252 scripts/systemd tools/systemd tools/cgroup mm include tests/67-server-day.t tests/debian
+# covers: patches/systemd-252 scripts/systemd tools/systemd tools/cgroup mm :!mm/freept_kunit* include tests/67-server-day.t tests/debian
 # needs: build vm image systemd lean stock installed
 #
 # MemoryPageTableHigh= and MemoryPageTableMax= in systemd itself: the patches

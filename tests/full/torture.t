@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# covers: mm include patches/linux-6.12 configs/lean.config configs/small.config configs/debug.config tests/torture.c tests/torture.h tests/torture_list.h tests/torture_ops.h tests/torture_sys.h tests/torture_uffd.h tests/torture_watch.h
+# covers: mm :!mm/freept_kunit* include patches/linux-6.12 configs/lean.config configs/small.config configs/debug.config tests/torture.c tests/torture.h tests/torture_list.h tests/torture_ops.h tests/torture_sys.h tests/torture_uffd.h tests/torture_watch.h
 # needs: build vm
 #
 # The torture of tests/60-torture.t for most of an hour. TORTURE_SECONDS=N and
