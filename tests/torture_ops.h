@@ -36,7 +36,8 @@ enum outcome { DONE, NOT_NOW, WRONG };
 
 /*
  * Where allocations are made to fail, whatever is asked for may fail, and is asked
- * for again: true if it failed for another reason, or all the time.
+ * for again: true if it failed for another reason, or all the time. EEXIST: reserve()
+ * could not unmap again what it had reserved.
  */
 static bool faults;
 
@@ -49,7 +50,7 @@ static bool faults;
 		__failed = (call);					\
 	} while (__failed && faults && __tries++ < 1000 &&		\
 		 (errno == ENOMEM || errno == EFAULT || errno == EIO ||	\
-		  !errno));						\
+		  errno == EEXIST || !errno));				\
 	__failed;							\
 })
 

@@ -4,8 +4,8 @@
 # needs: build vm
 #
 # The torture on a kernel whose allocations fail, pages and slabs, for the tortured
-# processes and at random: no page is lost, nothing hangs, no report of KASAN, lockdep or
-# the slabs' own checks, all page tables come back, kmemleak finds nothing. Two memory
+# processes and at random: no page is lost, nothing hangs, no report of lockdep or the
+# slabs' own checks, all page tables come back, kmemleak finds nothing. Two memory
 # nodes, between which pages move: first without failures, then with them.
 # FAULTS_SECONDS=N for each.
 set -eu
