@@ -189,6 +189,7 @@ TEST_F(reclaim, bad_ranges)
 /* Mappings of which no table is ever freed are passed over, and no error. */
 TEST_F(reclaim, what_cannot_qualify)
 {
+	const size_t bios_size = 16 * PAGE;
 	int mem = open("/dev/mem", O_RDONLY | O_CLOEXEC), uffd;
 	char *at = reserve(LEN), *hole = at + 8 * TABLE_SPAN;
 	volatile char *bios;
@@ -198,8 +199,11 @@ TEST_F(reclaim, what_cannot_qualify)
 			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
 	ASSERT_EQ(0, munmap(hole, 4 * TABLE_SPAN));
 	ASSERT_LE(0, mem);
-	bios = map_at(hole, TABLE_SPAN, PROT_READ, MAP_SHARED, mem, 0);
+	/* All that CONFIG_STRICT_DEVMEM leaves to be mapped, and an ordinary neighbour */
+	bios = map_at(hole, bios_size, PROT_READ, MAP_SHARED, mem, 0xf0000);
 	ASSERT_NE(NULL, bios);
+	ASSERT_NE(NULL, map_at(hole + bios_size, TABLE_SPAN - bios_size, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
 	ASSERT_NE(NULL, map_at(hole + TABLE_SPAN, TABLE_SPAN, PROT_READ | PROT_WRITE, MAP_PRIVATE |
 			       MAP_ANONYMOUS | MAP_HUGETLB | MAP_NORESERVE, -1, 0));
 	ASSERT_NE(NULL, map_at(hole + 2 * TABLE_SPAN, 2 * TABLE_SPAN, PROT_READ | PROT_WRITE,

@@ -8,10 +8,7 @@
  * --expect-stock: none of it is known.
  */
 #include "switches.h"
-
-#include <arpa/inet.h>
-#include <linux/if_packet.h>
-#include <sys/socket.h>
+#include "uring.h"
 
 #define TABLES	16L
 #define LEN	(TABLES * TABLE_SPAN)
@@ -436,11 +433,9 @@ TEST_F(hint, refused_for_hugetlb)
 
 TEST_F(hint, refused_for_devices)
 {
-	struct tpacket_req ring = {
-		.tp_block_size = PAGE, .tp_block_nr = 4, .tp_frame_size = 2048, .tp_frame_nr = 8,
-	};
-	int mem = open("/dev/mem", O_RDONLY | O_CLOEXEC), packet;
-	char *pfnmap, *mixedmap;
+	int mem = open("/dev/mem", O_RDONLY | O_CLOEXEC);
+	struct uring ring;
+	char *pfnmap;
 
 	/* VM_IO and VM_PFNMAP: the BIOS. */
 	ASSERT_LE(0, mem);
@@ -449,12 +444,9 @@ TEST_F(hint, refused_for_devices)
 	refused(pfnmap, 16 * PAGE);
 
 	/* VM_MIXEDMAP: pages that a driver puts in one by one. */
-	packet = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-	ASSERT_LE(0, packet);
-	ASSERT_EQ(0, setsockopt(packet, SOL_PACKET, PACKET_RX_RING, &ring, sizeof(ring)));
-	mixedmap = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, packet, 0);
-	ASSERT_NE(MAP_FAILED, mixedmap);
-	refused(mixedmap, 4 * PAGE);
+	ASSERT_EQ(0, uring_open(&ring));
+	ASSERT_TRUE(all_have(0, ring.sq, PAGE, "mm", 1));
+	refused(ring.sq, PAGE);
 }
 
 /* The part before a mapping that is refused has it, as with any other advice. */
