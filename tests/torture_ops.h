@@ -378,7 +378,7 @@ static enum outcome op_collapse_shared(struct worker *w)
 	}
 	collapsed = !madvise(cell_at(shm, i), TABLE_SPAN, MADV_COLLAPSE);
 	/* It may find a page busy or no memory: that is its right, and none was collapsed. */
-	if (!collapsed && errno != EAGAIN && errno != EBUSY && errno != ENOMEM) {
+	if (!collapsed && errno != EAGAIN && errno != EBUSY && errno != ENOMEM && errno != EINVAL) {
 		fail(w, "MADV_COLLAPSE of a shared file: %s", strerror(errno));
 		return WRONG;
 	}
