@@ -70,6 +70,16 @@ static bool faults;
 		return WRONG;						\
 } while (0)
 
+/* Where there is no memory to split a mapping, madvise() says EAGAIN. */
+static bool no_hint(char *at, size_t len, int advice)
+{
+	int ret = madvise(at, len, advice);
+
+	if (ret && errno == EAGAIN)
+		errno = ENOMEM;
+	return ret;
+}
+
 /* A cell that munmap() left absent comes back, empty, when it is picked. */
 static bool present(struct worker *w, struct region *r, long i)
 {
@@ -514,9 +524,9 @@ static enum outcome op_alike(struct worker *w)
 		forget(alike, i);
 		break;
 	case 1:
-		MUST(madvise(cell_at(alike, i), alike->cell, MADV_UNMERGEABLE),
+		MUST(no_hint(cell_at(alike, i), alike->cell, MADV_UNMERGEABLE),
 		     "MADV_UNMERGEABLE");
-		MUST(madvise(cell_at(alike, i), alike->cell, MADV_MERGEABLE), "MADV_MERGEABLE");
+		MUST(no_hint(cell_at(alike, i), alike->cell, MADV_MERGEABLE), "MADV_MERGEABLE");
 	}
 	return done(w, alike, i);
 }
