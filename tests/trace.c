@@ -351,7 +351,8 @@ TEST_F(trace, over_budget)
 	f = find("freept_over_budget", 0, word, "freed");
 	EXPECT_LT(0, f.n);
 	EXPECT_EQ(300 * f.n, find("freept_over_budget", 0, word, "limit").sum);
-	EXPECT_LT(300, find("freept_over_budget", 0, word, "usage").max);
+	/* What is left when that is done; most of what was freed is charged still, or none. */
+	EXPECT_LE(TABLES, find("freept_over_budget", 0, word, "usage").max + f.sum);
 	EXPECT_EQ(find("freept_table", self->c.pid, NULL, NULL).n, f.sum) {
 		TH_LOG("%ld events", f.n);
 	}
