@@ -37,26 +37,29 @@ enum outcome { DONE, NOT_NOW, WRONG };
 /*
  * Where allocations are made to fail, whatever is asked for may fail, and is asked
  * for again: true if it failed for another reason, or all the time. EEXIST: reserve()
- * could not unmap again what it had reserved.
+ * could not unmap again what it had reserved. EAGAIN: no memory, in the words of
+ * madvise(), mincore() and others.
  */
 static bool faults;
 
-#define TRIED(call) ({							\
+#define TRIED_UNLESS(done, call) ({					\
 	int __tries = 0;						\
 	bool __failed;							\
 									\
 	do {								\
 		errno = 0;						\
 		__failed = (call);					\
-	} while (__failed && faults && __tries++ < 1000 &&		\
+	} while (__failed && faults && __tries++ < 1000 && !(done) &&	\
 		 (errno == ENOMEM || errno == EFAULT || errno == EIO ||	\
-		  errno == EEXIST || !errno));				\
+		  errno == EEXIST || errno == EAGAIN || !errno));	\
 	__failed;							\
 })
+#define TRIED(call)	TRIED_UNLESS(false, call)
 
-/* The same for what gives -errno */
+/* The same for what gives -errno, and means something else by EAGAIN */
 #define TRIED_ERR(err, call)						\
-	TRIED(((err) = (call)) < 0 && ((errno = -(err)), true))
+	TRIED_UNLESS(errno == EAGAIN,					\
+		     ((err) = (call)) < 0 && ((errno = -(err)), true))
 
 #define MUST(call, what) do {						\
 	if (TRIED(call)) {						\
@@ -69,16 +72,6 @@ static bool faults;
 	if (!(ok))							\
 		return WRONG;						\
 } while (0)
-
-/* Where there is no memory to split a mapping, madvise() says EAGAIN. */
-static bool no_hint(char *at, size_t len, int advice)
-{
-	int ret = madvise(at, len, advice);
-
-	if (ret && errno == EAGAIN)
-		errno = ENOMEM;
-	return ret;
-}
 
 /* A cell that munmap() left absent comes back, empty, when it is picked. */
 static bool present(struct worker *w, struct region *r, long i)
@@ -524,9 +517,9 @@ static enum outcome op_alike(struct worker *w)
 		forget(alike, i);
 		break;
 	case 1:
-		MUST(no_hint(cell_at(alike, i), alike->cell, MADV_UNMERGEABLE),
+		MUST(madvise(cell_at(alike, i), alike->cell, MADV_UNMERGEABLE),
 		     "MADV_UNMERGEABLE");
-		MUST(no_hint(cell_at(alike, i), alike->cell, MADV_MERGEABLE), "MADV_MERGEABLE");
+		MUST(madvise(cell_at(alike, i), alike->cell, MADV_MERGEABLE), "MADV_MERGEABLE");
 	}
 	return done(w, alike, i);
 }

@@ -95,12 +95,12 @@ static enum outcome op_hints(struct worker *w)
 {
 	PICK(anon, i);
 
-	MUST(no_hint(cell_at(anon, i), anon->cell, dice(w, 2) ? ADV_FREEPT : ADV_NOFREEPT),
+	MUST(madvise(cell_at(anon, i), anon->cell, dice(w, 2) ? ADV_FREEPT : ADV_NOFREEPT),
 	     "MADV_FREEPT");
-	MUST(no_hint(slot_at(anon, i, 4), anon->cell / 2, dice(w, 2) ? ADV_FREEPT : ADV_NOFREEPT),
+	MUST(madvise(slot_at(anon, i, 4), anon->cell / 2, dice(w, 2) ? ADV_FREEPT : ADV_NOFREEPT),
 	     "MADV_FREEPT of a half");
 	CHECKED(check(w, anon, i));
-	MUST(no_hint(cell_at(anon, i), anon->cell, ADV_FREEPT), "MADV_FREEPT");
+	MUST(madvise(cell_at(anon, i), anon->cell, ADV_FREEPT), "MADV_FREEPT");
 	return done(w, anon, i);
 }
 
