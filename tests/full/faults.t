@@ -14,7 +14,7 @@ top=$(cd "$(dirname "$0")/../.." && pwd)
 "$top/scripts/tree" lay >&2
 "$top/scripts/kernel" faults >&2
 "$top/scripts/guest-tests" >&2
-seconds=${FAULTS_SECONDS:-600}
+seconds=${FAULTS_SECONDS:-400}
 nodes="-object memory-backend-ram,size=1G,id=m0 -object memory-backend-ram,size=1G,id=m1"
 nodes="$nodes -numa node,nodeid=0,cpus=0,memdev=m0 -numa node,nodeid=1,cpus=1,memdev=m1"
 # What has not come up often enough by then makes the torture longer by itself: to twice
