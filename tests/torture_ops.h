@@ -35,10 +35,9 @@ static int uffd = -1;
 enum outcome { DONE, NOT_NOW, WRONG };
 
 /*
- * Where allocations are made to fail, whatever is asked for may fail, and is asked
- * for again: true if it failed for another reason, or all the time. EEXIST: reserve()
- * could not unmap again what it had reserved. EAGAIN: no memory, in the words of
- * madvise(), mincore() and others.
+ * Where allocations are made to fail, whatever is asked for may fail, in words of many
+ * kinds (mincore() says EAGAIN, /proc ENOENT), and is asked for again: true if it failed
+ * all the time, or is done.
  */
 static bool faults;
 
@@ -49,9 +48,7 @@ static bool faults;
 	do {								\
 		errno = 0;						\
 		__failed = (call);					\
-	} while (__failed && faults && __tries++ < 1000 && !(done) &&	\
-		 (errno == ENOMEM || errno == EFAULT || errno == EIO ||	\
-		  errno == EEXIST || errno == EAGAIN || !errno));	\
+	} while (__failed && faults && __tries++ < 1000 && !(done));	\
 	__failed;							\
 })
 #define TRIED(call)	TRIED_UNLESS(false, call)
