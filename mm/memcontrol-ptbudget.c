@@ -18,7 +18,9 @@
  *   held.  Those who come while another one does so wait for him.  A task that
  *   does not come back to user space soon, in the middle of a long system call,
  *   does the same inside the charge after MEMCG_PT_OVERSHOOT tables, with
- *   trylocks only.  For one that never comes back a work item does it.
+ *   trylocks only, and beside another one that is at it: he may have to wait,
+ *   for a process that is busy or for a CPU, and the charges go on.  For one
+ *   that never comes back a work item does it.
  *
  *   Fork and populating stop before they would be over: they can fail.
  *
@@ -141,7 +143,8 @@ static bool pt_skip(struct mem_cgroup *memcg, enum memcg_pt_caller caller,
  * @memcg: the cgroup, not the root
  * @caller: who asks, and so what may be done
  *
- * Makes one attempt.
+ * Makes one attempt.  Inside a charge it is made in any case, but what is to
+ * follow is left to another one that is at it.
  *
  * Context: Process context; see enum memcg_pt_caller for the locks.
  * Return: true if usage has fallen: another attempt may get further.
@@ -153,11 +156,10 @@ bool memcg_pt_enforce_max(struct mem_cgroup *memcg, enum memcg_pt_caller caller)
 	unsigned long max, before;
 	unsigned int visits = 0;
 	struct memcg_pt_pass pass;
-	bool ret = false;
+	bool locked = true, ret = false;
 
 	if (caller == MEMCG_PT_CHARGE) {
-		if (!mutex_trylock(&memcg->pt.budget_lock))
-			return true;	/* somebody is at it */
+		locked = mutex_trylock(&memcg->pt.budget_lock);
 	} else {
 		if (mutex_lock_killable(&memcg->pt.budget_lock))
 			return false;
@@ -195,6 +197,8 @@ bool memcg_pt_enforce_max(struct mem_cgroup *memcg, enum memcg_pt_caller caller)
 
 	ret = pass.nr_freed || memcg_pt_settled(memcg) < before;
 	memcg_pt_trace(memcg, max, pass.nr_freed, FREEPT_ACTION_RECLAIM);
+	if (!locked)
+		goto unlock;	/* he has seen more than this */
 	if (!ret && caller >= MEMCG_PT_RETURN && !signal_pending(current))
 		ret = memcg_pt_oom(memcg, max, caller);
 
@@ -216,7 +220,8 @@ bool memcg_pt_enforce_max(struct mem_cgroup *memcg, enum memcg_pt_caller caller)
 		memcg_pt_in_vain(memcg, pause, pass.wasted_ns, nr_unmaps);
 	}
 unlock:
-	mutex_unlock(&memcg->pt.budget_lock);
+	if (locked)
+		mutex_unlock(&memcg->pt.budget_lock);
 	if (caller == MEMCG_PT_FORK)
 		memcg_pt_wait_freed(memcg, HZ);
 	return ret;

@@ -5,6 +5,7 @@
  * which must never fail for it.
  */
 #include "cgbudget.h"
+#include "cghold.h"
 #include "uring.h"
 
 #define LIMIT	256L
@@ -17,6 +18,22 @@ static int pattern;
 static volatile struct {
 	int inside, outside;
 } *seen;
+
+static int make_pattern(void)
+{
+	uint64_t mark;
+	long i;
+
+	pattern = make_memfd(BATCH * PAGE);
+	if (pattern < 0)
+		return pattern;
+	for (i = 0; i < BATCH; i++) {
+		mark = mark_of(NULL, i);
+		if (pwrite(pattern, &mark, sizeof(mark), i * PAGE) != sizeof(mark))
+			return -EIO;
+	}
+	return 0;
+}
 
 /* One page into each of @n tables, from the table @first, in requests of BATCH. */
 static long read_into(struct cg_child *c, long first, long n, bool async)
@@ -285,6 +302,74 @@ TEST_F(spare, killed_in_a_long_call)
 	child_is_well(&self->b, 20);
 }
 
+/* Lowers the limit of TOP, and gets only the CPU time that others leave. */
+static pid_t slow_writer(long tables)
+{
+	struct sched_param none = { 0 };
+	pid_t pid = fork_child();
+
+	if (!pid) {
+		stay_on_cpu(HOLD_CPU);
+		sched_setscheduler(0, SCHED_IDLE, &none);
+		pt_limit(TOP, PT_MAX, TABLE_BYTES(tables));
+		_exit(0);
+	}
+	return pid;
+}
+
+/*
+ * Who enforces the limit waits for a process that is busy, and then for a CPU: a
+ * call need not go over for that, as long as there are empties of its own.
+ */
+TEST_F(spare, another_is_at_it)
+{
+	const long live = 1000, limit = 800;
+	const struct sched_param first = { .sched_priority = 1 };
+	struct cg_child *c = &self->a;
+	struct holder h = { 0 };
+	long end, before, kb, most = 0, answer;
+	pid_t writer;
+
+	ASSERT_EQ(0, make_pattern());
+	start(c, GROUP_A, live, live + BATCH, -1000);
+	ASSERT_EQ(0, hold_start(&h, GROUP_B, 1));
+	ASSERT_EQ(0, set_oom_score_adj(h.c.pid, -1000));
+	ASSERT_EQ(0, hold_lock(&h));
+	writer = slow_writer(limit);
+	ASSERT_LT(0, writer);
+	for (end = now_ms() + 30000 * scale; !pt_event(TOP, "max", false);)
+		ASSERT_GT(end, now_ms());
+	/* It has looked round once, and now it gets no time at all. */
+	ASSERT_EQ(0, sched_setscheduler(h.hog, SCHED_FIFO, &first));
+	ASSERT_EQ(0, cg_child_do(c, 'E', RANGE(0, live)));
+	before = vmpte_kb(c->pid);
+	ASSERT_EQ(0, cg_child_tell(c, 'Q', RANGE(live, BATCH)));
+	end = now_ms() + 10000 * scale;
+	do {
+		kb = vmpte_kb(c->pid);
+		if (kb > most)
+			most = kb;
+		answer = cg_child_answer(c, 0);
+		/* the call is through, and its return waits for the other one */
+	} while (answer == -ETIMEDOUT && now_ms() < end &&
+		 (task_state(c->pid) != 'D' || status_kb(c->pid, "RssAnon") < BATCH * 4));
+	EXPECT_EQ(0, waitpid(writer, NULL, WNOHANG)) {
+		TH_LOG("nobody was at it any more");
+	}
+	EXPECT_LE(BATCH * 4, status_kb(c->pid, "RssAnon"));
+	note("%ld tables, a limit of %ld for all, most in a call that needs %ld: %ld",
+	     before / 4, limit, BATCH, most / 4);
+	EXPECT_GE(before + (TASK_OVER + BLUR) * TABLE_KB, most);
+
+	hold_end(&h);
+	if (answer == -ETIMEDOUT)
+		answer = cg_child_answer(c, SOON_MS);
+	EXPECT_EQ(0, answer);
+	EXPECT_EQ(writer, waitpid(writer, NULL, 0));
+	EXPECT_TRUE(wait_current_below(TOP, TABLE_BYTES(limit), SOON_MS));
+	nobody_killed(TOP);
+}
+
 /*
  * System calls that need tables: never EFAULT, never a short count. What they
  * cannot have is taken with the whole process.
@@ -308,16 +393,8 @@ FIXTURE_VARIANT_ADD(call, io_uring_worker) {
 
 FIXTURE_SETUP(call)
 {
-	uint64_t mark;
-	long i;
-
 	setup_groups();
-	pattern = make_memfd(BATCH * PAGE);
-	ASSERT_LE(0, pattern);
-	for (i = 0; i < BATCH; i++) {
-		mark = mark_of(NULL, i);
-		ASSERT_EQ(sizeof(mark), pwrite(pattern, &mark, sizeof(mark), i * PAGE));
-	}
+	ASSERT_EQ(0, make_pattern());
 }
 
 FIXTURE_TEARDOWN(call)
