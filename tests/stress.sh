@@ -2,7 +2,7 @@
 # shellcheck shell=sh
 #
 # stress.sh SECONDS - guest part of tests/full/stress.t: stress-ng's memory stressors,
-# two workers of one for SECONDS (or six times that), then of the next, all with
+# two workers of one for SECONDS (or six or thirty times that), then of the next, all with
 # --verify, while the background frees the empty tables of every process as often as it
 # can.
 #
@@ -96,7 +96,7 @@ while read -r name options; do
 	[ -n "$name" ] || continue
 	before=$(vmstat ptfree)
 	# What does not come round once in that time on so slow a kernel gets more.
-	for time in "$seconds" $((seconds * 6)); do
+	for time in "$seconds" $((seconds * 6)) $((seconds * 30)); do
 		# shellcheck disable=SC2086 # several words
 		timeout -s KILL $((time * 10 + 240)) stress-ng --no-rand-seed --temp-path /tmp \
 			--oomable --verify --metrics --timeout "${time}s" "--$name" 2 $options \
