@@ -81,6 +81,12 @@ result() {	# result STATUS TEXT
 }
 vmstat() { sed -n "s/^$1 //p" /proc/vmstat; }
 
+# Page tables of the machine. What CPUs have counted by themselves is gathered first.
+all_tables() {
+	echo 1 >/proc/sys/vm/stat_refresh
+	vmstat nr_page_table_pages
+}
+
 cd /tmp || exit 1
 mkswap /dev/ram0 >/dev/null
 swapon /dev/ram0 || echo "# no swap"
@@ -91,7 +97,7 @@ fi
 echo "1..$(($(echo "$stressors" | grep -c .) + 2))"
 
 at_start=$(vmstat ptfree)
-pages=$(vmstat nr_page_table_pages)
+pages=$(all_tables)
 while read -r name options; do
 	[ -n "$name" ] || continue
 	before=$(vmstat ptfree)
@@ -125,10 +131,10 @@ result $? "the background freed $freed tables in total"
 
 # Those that are freed wait for a grace period.
 tries=200
-while [ "$(vmstat nr_page_table_pages)" -gt $((pages + 20)) ] && [ $tries -gt 0 ]; do
+while [ "$(all_tables)" -gt $((pages + 20)) ] && [ $tries -gt 0 ]; do
 	usleep 100000
 	tries=$((tries - 1))
 done
 [ $tries -gt 0 ]
-result $? "page tables as before: $pages and $(vmstat nr_page_table_pages)"
+result $? "page tables as before: $pages and $(all_tables)"
 exit $bad
