@@ -105,7 +105,7 @@ while read -r name options; do
 	for time in "$seconds" $((seconds * 6)) $((seconds * 30)); do
 		# shellcheck disable=SC2086 # several words
 		timeout -s KILL $((time * 10 + 240)) stress-ng --no-rand-seed --temp-path /tmp \
-			--oomable --verify --metrics --timeout "${time}s" "--$name" 2 $options \
+			--oomable --verify --metrics --verbose --timeout "${time}s" "--$name" 2 $options \
 			>/tmp/said 2>&1 </dev/null
 		code=$?
 		ops=$(awk -v name="$name" '$2 == "metrc:" && $4 == name { print $5; exit }' /tmp/said)
