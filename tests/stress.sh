@@ -2,7 +2,7 @@
 # shellcheck shell=sh
 #
 # stress.sh SECONDS - guest part of tests/full/stress.t: stress-ng's memory stressors,
-# two workers of one for SECONDS (or six or thirty times that), then of the next, all with
+# two workers of one, or one, for SECONDS (or six or thirty times that), then of the next, all with
 # --verify, while the background frees the empty tables of every process as often as it
 # can.
 #
@@ -101,11 +101,13 @@ pages=$(all_tables)
 while read -r name options; do
 	[ -n "$name" ] || continue
 	before=$(vmstat ptfree)
+	# Two of these remove each other's segments, on any kernel: stress-ng's issue 548.
+	case $name in shm-sysv) workers=1 ;; *) workers=2 ;; esac
 	# What does not come round once in that time on so slow a kernel gets more.
 	for time in "$seconds" $((seconds * 6)) $((seconds * 30)); do
 		# shellcheck disable=SC2086 # several words
 		timeout -s KILL $((time * 10 + 240)) stress-ng --no-rand-seed --temp-path /tmp \
-			--oomable --verify --metrics --verbose --timeout "${time}s" "--$name" 2 $options \
+			--oomable --verify --metrics --verbose --timeout "${time}s" "--$name" $workers $options \
 			>/tmp/said 2>&1 </dev/null
 		code=$?
 		ops=$(awk -v name="$name" '$2 == "metrc:" && $4 == name { print $5; exit }' /tmp/said)
